@@ -1,0 +1,31 @@
+# `make demo` and `make test` do all their own set-up, once, in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint docs clean
+
+demo: $(READY)
+	$(BIN)/python examples/plot_digits.py
+
+# The array API checks of scikit-learn run only where this is set before Python starts.
+test: $(READY)
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[tests]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
