@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The loss functions of Lee et al. [1]_, as pure functions of tensors.
+
+All of them take logits, never probabilities, and return the mean over the batch.
+
+References
+----------
+.. [1] K. Lee, H. Lee, K. Lee and J. Shin, "Training Confidence-calibrated Classifiers
+   for Detecting Out-of-Distribution Samples", ICLR 2018.
+"""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "confidence_loss",
+    "discriminator_loss",
+    "generator_loss",
+    "kl_to_uniform",
+    "pull_away_term",
+]
+
+
+def kl_to_uniform(logits: Tensor) -> Tensor:
+    """KL divergence from the uniform distribution to the predicted one, KL(U || p).
+
+    ``-log K - mean_k log p_k``, the second term of eq. (1) in [1]_: never negative, and
+    zero exactly where all K classes get the same probability.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, K)
+        Unnormalised log-probabilities of out-of-distribution samples.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The divergence in nats, averaged over the batch.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, eq. (1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.losses import kl_to_uniform
+    >>> kl_to_uniform(torch.zeros(2, 10)).item() == 0
+    True
+    """
+    n_classes = logits.shape[1]
+    # -mean_k log p_k = logsumexp(f) - mean(f); subtracting log K last keeps small
+    # divergences exact.
+    cross_entropy = logits.logsumexp(dim=1) - logits.mean(dim=1)  # (n,)
+    return (cross_entropy - math.log(n_classes)).mean()
+
+
+def confidence_loss(
+    logits: Tensor, y: Tensor, logits_ood: Tensor, beta: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Confidence loss, eq. (1) of [1]_, with its two terms.
+
+    ``CE(f(x_in), y) + beta * KL(U || p(. | x_ood))``
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, K)
+        Logits of in-distribution samples.
+    y : Tensor of shape (n,), int64
+        Their classes, 0 to K - 1.
+    logits_ood : Tensor of shape (m, K)
+        Logits of out-of-distribution samples.
+    beta : float
+        Weight of the divergence, at least 0.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        The sum.
+    cross_entropy : Tensor of shape ()
+        Its first term.
+    kl : Tensor of shape ()
+        Its second term, without `beta`.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, eq. (1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.losses import confidence_loss
+    >>> logits = torch.tensor([[9.0, 0.0]])
+    >>> loss, ce, kl = confidence_loss(logits, torch.tensor([0]), logits, beta=0.1)
+    >>> bool(loss == ce + 0.1 * kl)
+    True
+    """
+    cross_entropy = F.cross_entropy(logits, y)
+    kl = kl_to_uniform(logits_ood)
+    return cross_entropy + beta * kl, cross_entropy, kl
+
+
+def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
+    """Loss of the discriminator: ``-log D(x) - log(1 - D(G(z)))``.
+
+    Term (c) of eq. (2) in [1]_, negated, with D the sigmoid of the logits.
+
+    Parameters
+    ----------
+    logits_real, logits_fake : Tensor of any shape
+        Logits of D for training samples and for generated ones.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The loss; 2 log 2 where D cannot tell them apart.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, eq. (2).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.losses import discriminator_loss
+    >>> print(round(discriminator_loss(torch.zeros(1), torch.zeros(1)).item(), 4))
+    1.3863
+    """
+    return F.softplus(-logits_real).mean() + F.softplus(logits_fake).mean()
+
+
+def generator_loss(logits_fake: Tensor) -> Tensor:
+    """Adversarial loss of the generator: ``-log D(G(z))``.
+
+    The non-saturating form of term (c) of eq. (2) in [1]_, as in [2]_.
+
+    Parameters
+    ----------
+    logits_fake : Tensor of any shape
+        Logits of D for generated samples.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The loss; log 2 where D cannot tell generated from real.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, eq. (2).
+    .. [2] I. Goodfellow et al., "Generative adversarial nets", NIPS 2014, section 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.losses import generator_loss
+    >>> print(round(generator_loss(torch.zeros(1)).item(), 4))
+    0.6931
+    """
+    return F.softplus(-logits_fake).mean()
+
+
+def pull_away_term(features: Tensor) -> Tensor:
+    """Mean squared cosine between the features of different samples.
+
+    Its negative stands for the entropy H(P_G) in eq. (2) of [1]_: samples that all look
+    alike to the discriminator have a large pull-away term [2]_.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n, d)
+        Discriminator features of generated samples, n >= 2.
+
+    Returns
+    -------
+    Tensor of shape ()
+        Between 0 (all orthogonal) and 1 (all parallel).
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, eq. (2).
+    .. [2] J. Zhao, M. Mathieu and Y. LeCun, "Energy-based Generative Adversarial
+       Network", ICLR 2017, eq. (6).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.losses import pull_away_term
+    >>> pull_away_term(torch.eye(3)).item()
+    0.0
+    """
+    n = len(features)
+    unit = F.normalize(features, dim=1)
+    squared_cosines = (unit @ unit.T).square()  # (n, n)
+    # The sum leaves out the diagonal: the pairs of a sample with itself.
+    off_diagonal = squared_cosines.sum() - squared_cosines.diagonal().sum()
+    return off_diagonal / (n * (n - 1))

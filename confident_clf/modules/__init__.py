@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Networks: classifiers, generators and discriminators for rows and for images."""
+
+from confident_clf.modules._conv import SmallConvNet
+from confident_clf.modules._dcgan import DCDiscriminator, DCGenerator
+from confident_clf.modules._mlp import MLP, MLPDiscriminator, MLPGenerator
+
+__all__ = [
+    "MLP",
+    "DCDiscriminator",
+    "DCGenerator",
+    "MLPDiscriminator",
+    "MLPGenerator",
+    "SmallConvNet",
+]

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Make the networks of a fit: the user's, or the defaults for the shape of a sample."""
+
+from torch import nn
+
+from confident_clf.modules._conv import SmallConvNet
+from confident_clf.modules._dcgan import DCDiscriminator, DCGenerator
+from confident_clf.modules._mlp import MLP, MLPDiscriminator, MLPGenerator
+from confident_clf.modules._sizes import MIN_IMAGE_SIZE
+
+# role -> (default for rows, default for images)
+_DEFAULTS = {
+    "module": (MLP, SmallConvNet),
+    "generator": (MLPGenerator, DCGenerator),
+    "discriminator": (MLPDiscriminator, DCDiscriminator),
+}
+
+
+def build_classifier(factory, input_shape, n_classes) -> nn.Module:
+    """Return ``factory(input_shape, n_classes)``; None: MLP or SmallConvNet.
+
+    Parameters
+    ----------
+    factory : callable or None
+        The user's `module`.
+    input_shape : tuple of int
+        Shape of one sample.
+    n_classes : int
+        Number of logits.
+
+    Returns
+    -------
+    nn.Module
+        The classifier.
+
+    Raises
+    ------
+    TypeError
+        If the factory does not make a module.
+    ValueError
+        If the images are too small for the default.
+    """
+    return _build("module", factory, input_shape, input_shape, n_classes)
+
+
+def build_generator(factory, latent_dim, output_shape) -> nn.Module:
+    """Return ``factory(latent_dim, output_shape)``; None: MLPGenerator or DCGenerator.
+
+    Parameters
+    ----------
+    factory : callable or None
+        The user's `generator`.
+    latent_dim : int
+        Size of the latent vectors.
+    output_shape : tuple of int
+        Shape of one sample.
+
+    Returns
+    -------
+    nn.Module
+        The generator.
+
+    Raises
+    ------
+    TypeError
+        If the factory does not make a module.
+    ValueError
+        If the images are too small for the default.
+    """
+    return _build("generator", factory, output_shape, latent_dim, output_shape)
+
+
+def build_discriminator(factory, input_shape) -> nn.Module:
+    """Return ``factory(input_shape)``; None: MLPDiscriminator or DCDiscriminator.
+
+    Parameters
+    ----------
+    factory : callable or None
+        The user's `discriminator`.
+    input_shape : tuple of int
+        Shape of one sample.
+
+    Returns
+    -------
+    nn.Module
+        The discriminator.
+
+    Raises
+    ------
+    TypeError
+        If the factory does not make a module.
+    ValueError
+        If the images are too small for the default.
+    """
+    return _build("discriminator", factory, input_shape, input_shape)
+
+
+def _build(role: str, factory, shape, *args) -> nn.Module:
+    """Return the network that the user's or the default factory makes."""
+    if factory is None:
+        factory = _default(role, shape)
+    if isinstance(factory, nn.Module):
+        raise TypeError(
+            f"{role} must make a new network for every fit; got an instance of "
+            f"{type(factory).__name__}. Pass its class, or functools.partial of it."
+        )
+    network = factory(*args)
+    if not isinstance(network, nn.Module):
+        raise TypeError(
+            f"{role}={getattr(factory, '__name__', repr(factory))} must return a "
+            f"torch.nn.Module; it returned {type(network).__name__}."
+        )
+    return network
+
+
+def _default(role: str, shape):
+    """Return the default factory for samples of this shape."""
+    rows, images = _DEFAULTS[role]
+    if len(shape) == 1:
+        return rows
+    height, width = shape[1:]
+    if min(height, width) < MIN_IMAGE_SIZE:
+        raise ValueError(
+            f"Images of {height}x{width} pixels are too small for the default {role}, "
+            f"{images.__name__}, which needs {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE}. "
+            f"Enlarge the images, or pass your own {role}."
+        )
+    return images

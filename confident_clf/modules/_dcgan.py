@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Deep convolutional GAN [1]_, fitted to the size of the images.
+
+For 32x32 images of three channels these are the networks of the paper's reference
+recipe: G 100-512-256-128-3 and D 3-128-256-512-1.
+
+References
+----------
+.. [1] A. Radford, L. Metz and S. Chintala, "Unsupervised Representation Learning with
+   Deep Convolutional Generative Adversarial Networks", ICLR 2016.
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from confident_clf.modules._sizes import n_halvings
+
+
+class DCGenerator(nn.Module):
+    """Generator of images from 4x4 transposed convolutions.
+
+    Starts from maps of 4 to 7 pixels on the shorter side, doubles them up to the size
+    of the images, and crops the surplus where that is not a power of two times it.
+
+    Parameters
+    ----------
+    latent_dim : int
+        Size of the latent vector z.
+    output_shape : tuple of (channels, height, width)
+        Shape of one generated image; height and width at least 8.
+    width : int, default=64
+        Base number of channels; the layer before the image has twice as many, each one
+        further from it twice as many again, up to 8 times `width`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.modules import DCGenerator
+    >>> DCGenerator(100, (3, 32, 32))(torch.zeros(5, 100)).shape
+    torch.Size([5, 3, 32, 32])
+    """
+
+    def __init__(
+        self, latent_dim: int, output_shape: tuple[int, int, int], *, width: int = 64
+    ):
+        super().__init__()
+        channels, self.height, self.width = output_shape
+        n_doublings = n_halvings(self.height, self.width)
+        # Rounded up, so that the last map is never smaller than the image.
+        start = tuple(-(-size // 2**n_doublings) for size in (self.height, self.width))
+        widths = _widths(n_doublings, width)[::-1]
+        layers = [nn.ConvTranspose2d(latent_dim, widths[0], start, bias=False)]
+        for n_in, n_out in pairwise(widths):
+            layers += [nn.BatchNorm2d(n_in), nn.ReLU(), _double(n_in, n_out)]
+        layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(), _double(widths[-1], channels)]
+        self.layers = nn.Sequential(*layers, nn.Sigmoid())
+        self.apply(_init_dcgan)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return images (n, *output_shape) in [0, 1] for latents (n, latent_dim)."""
+        images = self.layers(z[:, :, None, None])
+        return images[:, :, : self.height, : self.width]
+
+
+class DCDiscriminator(nn.Module):
+    """Discriminator of images from strided 4x4 convolutions.
+
+    Parameters
+    ----------
+    input_shape : tuple of (channels, height, width)
+        Shape of one image; height and width at least 8.
+    width : int, default=64
+        Base number of channels; the first layer has twice as many, each further one
+        twice as many again, up to 8 times `width`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.modules import DCDiscriminator
+    >>> DCDiscriminator((3, 32, 32))(torch.zeros(5, 3, 32, 32)).shape
+    torch.Size([5, 1])
+    """
+
+    def __init__(self, input_shape: tuple[int, int, int], *, width: int = 64):
+        super().__init__()
+        channels, height, length = input_shape
+        n_stages = n_halvings(height, length)
+        widths = _widths(n_stages, width)
+        # BatchNorm from the second layer on, as in the reference recipe.
+        layers = [_halve(channels, widths[0]), nn.LeakyReLU(0.2)]
+        for n_in, n_out in pairwise(widths):
+            layers += [
+                _halve(n_in, n_out),
+                nn.BatchNorm2d(n_out),
+                nn.LeakyReLU(0.2),
+            ]
+        self.body = nn.Sequential(*layers)
+        end = (height >> n_stages, length >> n_stages)
+        self.head = nn.Conv2d(widths[-1], 1, end, bias=False)
+        self.apply(_init_dcgan)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last maps, (n, d), flattened; the pull-away term's input."""
+        return self.body(x).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return one logit per image, (n, 1): log-odds of being real."""
+        return self.head(self.body(x)).flatten(1)
+
+
+def _widths(n_stages: int, width: int) -> list[int]:
+    """Return the numbers of channels from the image inwards."""
+    return [width * min(2 ** (i + 1), 8) for i in range(n_stages)]
+
+
+def _double(n_in: int, n_out: int) -> nn.ConvTranspose2d:
+    """Return a layer that doubles height and width."""
+    return nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=False)
+
+
+def _halve(n_in: int, n_out: int) -> nn.Conv2d:
+    """Return a layer that halves height and width."""
+    return nn.Conv2d(n_in, n_out, 4, stride=2, padding=1, bias=False)
+
+
+def _init_dcgan(layer: nn.Module) -> None:
+    """Draw weights from N(0, 0.02), BatchNorm's from N(1, 0.02), as DCGAN does."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tests of the networks: shapes, sizes, and what each layer must see."""
+
+import pytest
+import torch
+
+from confident_clf.modules import (
+    MLP,
+    DCDiscriminator,
+    DCGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    SmallConvNet,
+)
+
+SHAPES = [(1, 8, 8), (3, 32, 32), (1, 28, 28), (2, 9, 17), (4, 31, 8), (5, 65, 64)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_image_networks_fit_any_size(shape):
+    """Check input and output shapes for sizes that are no power of two."""
+    x = torch.zeros(2, *shape)
+    assert SmallConvNet(shape, 7, width=4)(x).shape == (2, 7)
+    assert DCDiscriminator(shape, width=4)(x).shape == (2, 1)
+    assert DCGenerator(5, shape, width=4)(torch.zeros(2, 5)).shape == x.shape
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3, 4)], ids=str)
+def test_dense_networks_fit_any_shape(shape):
+    """Check input and output shapes of the networks for rows."""
+    x = torch.zeros(2, *shape)
+    assert MLP(shape, 3)(x).shape == (2, 3)
+    assert MLPDiscriminator(shape)(x).shape == (2, 1)
+    assert MLPGenerator(5, shape)(torch.zeros(2, 5)).shape == x.shape
+
+
+def test_dcgan_is_the_reference_for_32x32():
+    """Check the layers of the reference recipe: G 100-512-256-128-3, D 3-...-1."""
+    generator = DCGenerator(100, (3, 32, 32))
+    discriminator = DCDiscriminator((3, 32, 32))
+
+    def convolutions(network, kind):
+        return [
+            (layer.in_channels, layer.out_channels, layer.kernel_size)
+            for layer in network.modules()
+            if isinstance(layer, kind)
+        ]
+
+    four = (4, 4)
+    assert convolutions(generator, torch.nn.ConvTranspose2d) == [
+        (100, 512, four),
+        (512, 256, four),
+        (256, 128, four),
+        (128, 3, four),
+    ]
+    assert convolutions(discriminator, torch.nn.Conv2d) == [
+        (3, 128, four),
+        (128, 256, four),
+        (256, 512, four),
+        (512, 1, four),
+    ]
+
+
+def test_generator_covers_every_pixel_of_odd_sizes():
+    """Check that each pixel of a cropped image depends on the latent vector."""
+    torch.manual_seed(0)
+    generator = DCGenerator(5, (1, 13, 10), width=4).eval()
+    images = generator(torch.randn(64, 5))
+    assert images.shape == (64, 1, 13, 10)
+    assert (images.std(dim=0) > 0).all()
+    assert 0 <= images.min() and images.max() <= 1
+
+
+def test_default_classifiers_have_no_batch_norm():
+    """Check that a sample's logits do not depend on the batch in training mode."""
+    torch.manual_seed(0)
+    for network, x in [
+        (SmallConvNet((1, 8, 8), 3), torch.randn(6, 1, 8, 8)),
+        (MLP((4,), 3), torch.randn(6, 4)),
+    ]:
+        torch.testing.assert_close(network.train()(x)[:2], network(x[:2]))
+
+
+def test_discriminator_logit_comes_from_its_features():
+    """Check that `features` is what the last layer sees."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 2, 8, 8)
+    discriminator = DCDiscriminator((2, 8, 8), width=4).eval()
+    weight = discriminator.head.weight.flatten(1)  # (1, d)
+    torch.testing.assert_close(
+        discriminator(x), discriminator.features(x) @ weight.T, rtol=1e-4, atol=1e-5
+    )
+    rows = MLPDiscriminator((4,))
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(rows(x), rows.head(rows.features(x)))
