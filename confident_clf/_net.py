@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The training step: a skorch net whose players move in turn."""
+
+import math
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from skorch import NeuralNet
+from torch.nn import functional as F
+from torch.utils.data import TensorDataset
+
+from confident_clf.losses import confidence_loss
+from confident_clf.utils._optim import descend
+from confident_clf.utils._tensors import as_float, as_tensor
+
+
+class JointNet(NeuralNet):
+    """Classifier and out-of-distribution source, trained in turn on every batch.
+
+    The players are `module_` (the classifier) with `optimizer_`, and the networks of
+    `source_`, which owns them and their optimizers: a generator and a discriminator in
+    joint training, none with explicit rows. Each player's step is a method of its
+    owner: :meth:`_step_classifier` here, ``_step_discriminator`` and
+    ``_step_generator`` in :class:`~confident_clf.sources.JointGAN`.
+
+    Parameters
+    ----------
+    module : callable
+        Returns the classifier; called without arguments.
+    source : OODSource or None
+        Cloned, then prepared with the training data. None trains with plain cross
+        entropy.
+    beta : float
+        Weight of the KL term.
+    **kwargs
+        Parameters of :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(self, module, *, source, beta, **kwargs):
+        # skorch refuses torch objects that are set after its own constructor.
+        self.source = source
+        self.beta = beta
+        super().__init__(
+            module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
+        )
+
+    def initialize_module(self):
+        """Make the classifier; the source makes its networks when it sees data."""
+        super().initialize_module()
+        if self.source is not None:
+            self.source_ = clone(self.source)
+        return self
+
+    def get_iterator(self, dataset, training=False):
+        """Return batches that are slices of the data set's tensors."""
+        return ShuffledBatches(dataset.tensors, self.batch_size)
+
+    def fit_tensors(self, x, y, x_ood=None):
+        """Train on tensors on the CPU; unlike `fit`, let KeyboardInterrupt through."""
+        if self.source is not None:
+            self.source_.prepare(x, x_ood, torch.device(self.device))
+        data = TensorDataset(x, y)
+        self.notify("on_train_begin", X=data, y=None)
+        self.fit_loop(data)
+        self.notify("on_train_end", X=data, y=None)
+        return self
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Start the epoch's mean losses."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self._set_training(True)
+        self.epoch_losses_ = EpochMeans()
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Record every player's mean loss in the history."""
+        super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
+        for name, mean in self.epoch_losses_.means().items():
+            self.history.record(name, mean)
+        del self.epoch_losses_
+
+    def train_step(self, batch, **fit_params):
+        """Let the source's players move, then the classifier."""
+        x, y = (tensor.to(self.device) for tensor in batch)
+        x = as_float(x)
+        losses = {}
+        if self.source is not None:
+            losses |= self.source_.step(x, self.module_, self.beta)
+        classifier_losses, logits = self._step_classifier(x, y)
+        losses |= classifier_losses
+        self.epoch_losses_.add(losses, len(x))
+        return {"loss": losses["classifier_loss"], "y_pred": logits}
+
+    def _step_classifier(self, x, y):
+        """Move the classifier down eq. (1): CE + beta * KL(U || p(. | x_ood))."""
+        if self.source is None:
+            logits = self.module_(x)
+            loss = F.cross_entropy(logits, y)
+            losses = {"classifier_loss": loss}
+        else:
+            # One pass over both: faster than two, and a BatchNorm in a user's module
+            # sees one common set of statistics.
+            both = torch.cat([x, self.source_.sample(len(x))])
+            logits, logits_ood = self.module_(both).split(len(x))
+            loss, cross_entropy, kl = confidence_loss(logits, y, logits_ood, self.beta)
+            losses = {"classifier_loss": loss, "cross_entropy": cross_entropy, "kl": kl}
+        descend(loss, self.optimizer_)
+        losses = {name: value.detach() for name, value in losses.items()}
+        return losses, logits.detach()
+
+    def logits(self, x):
+        """Return the logits of samples, the same whatever batch they come in.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, *input_shape), float32 or uint8
+            The samples.
+
+        Returns
+        -------
+        ndarray of shape (n, K), float32
+            Unnormalised log-probabilities.
+        """
+        self._set_training(False)
+        size = inference_batch_size(x.shape[1:])
+        with torch.inference_mode():
+            batches = [
+                self._padded_logits(x[start : start + size], size)
+                for start in range(0, len(x), size)
+            ]
+        return np.concatenate(batches)
+
+    def _padded_logits(self, x, size):
+        """Return the logits of at most `size` samples, computed as a batch of `size`.
+
+        How a matrix product rounds depends on its shape. With one shape for all
+        batches, a sample's logits do not depend on the samples beside it.
+        """
+        batch = as_float(as_tensor(x).to(self.device))
+        padding = batch.new_zeros(size - len(x), *x.shape[1:])
+        logits = self.module_(torch.cat([batch, padding]))
+        return logits[: len(x)].float().cpu().numpy()
+
+    def sample(self, n):
+        """Return `n` samples of the source, ndarray (n, *input_shape), float32."""
+        self._set_training(False)
+        with torch.inference_mode():
+            return self.source_.sample(n).cpu().numpy()
+
+
+def inference_batch_size(input_shape):
+    """Return how many samples go through the network at once when predicting.
+
+    Small enough that one sample of a large image costs little, large enough that small
+    rows cost little each.
+    """
+    return int(np.clip(2**17 // math.prod(input_shape), 16, 512))
+
+
+class ShuffledBatches:
+    """Iterate over shuffled batches of tensors by slicing them, epoch after epoch.
+
+    A last batch of one sample is merged into the batch before it: BatchNorm, in the
+    default discriminator among others, cannot learn from one sample.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        All of the same length n >= 2.
+    batch_size : int
+        At least 2.
+    """
+
+    def __init__(self, tensors, batch_size):
+        self.tensors = tensors
+        self.batch_size = batch_size
+
+    def __iter__(self):
+        order = torch.randperm(len(self.tensors[0]))
+        batches = list(order.split(self.batch_size))
+        if len(batches) > 1 and len(batches[-1]) == 1:
+            batches[-2:] = [torch.cat(batches[-2:])]
+        for index in batches:
+            yield tuple(tensor[index] for tensor in self.tensors)
+
+
+class EpochMeans:
+    """Means of losses over an epoch, weighted by batch size.
+
+    Sums stay on the device until the epoch is over: reading a number from a GPU makes
+    it wait for all the work before.
+    """
+
+    def __init__(self):
+        self.sums = {}
+        self.n = 0
+
+    def add(self, losses, n):
+        """Add the losses of a batch of `n` samples."""
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * n
+        self.n += n
+
+    def means(self):
+        """Return the means, dict of str to float."""
+        return {name: total.item() / self.n for name, total in self.sums.items()}

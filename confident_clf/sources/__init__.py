@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where the out-of-distribution samples of the confidence loss come from."""
+
+from confident_clf.sources._base import OODSource
+from confident_clf.sources._explicit import ExplicitOOD
+from confident_clf.sources._gan import JointGAN
+
+__all__ = ["ExplicitOOD", "JointGAN", "OODSource"]

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a source of out-of-distribution samples is."""
+
+from abc import ABC, abstractmethod
+
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+
+class OODSource(ABC, BaseEstimator, nn.Module):
+    """Where the samples x_ood of the confidence loss come from.
+
+    The regimes of the paper are one step of the classifier with different sources. A
+    source is a scikit-learn object, so its parameters can be cloned and searched, and a
+    torch module, so its networks and tensors move and are saved with the classifier.
+    It owns its networks, if it has any, and their optimizers.
+
+    To write one, store the constructor's parameters under their names after
+    ``super().__init__()``, and define :meth:`sample`; :meth:`prepare` sees the training
+    data once before the first epoch, and :meth:`step` runs before each step of the
+    classifier. Samples are in the units of the batches that the classifier sees: those
+    of X, or [0, 1] where X is uint8.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.sources import OODSource
+    >>> class Gaussian(OODSource):
+    ...     def prepare(self, x, x_ood, device):
+    ...         self.shape, self.device = x.shape[1:], device
+    ...     def sample(self, n):
+    ...         return torch.randn(n, *self.shape, device=self.device)
+    """
+
+    # Whether `prepare` needs rows that the user calls out-of-distribution.
+    needs_ood_rows = False
+
+    def __init__(self):
+        super().__init__()
+
+    # nn.Module has a __repr__ too; scikit-learn's shows the parameters.
+    __repr__ = BaseEstimator.__repr__
+
+    @abstractmethod
+    def sample(self, n: int) -> Tensor:
+        """Return `n` out-of-distribution samples.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples.
+
+        Returns
+        -------
+        Tensor of shape (n, *input_shape), float32
+            On the device that `prepare` was given, without gradient.
+        """
+
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+        """Learn from the training data what is needed, once, before training.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *input_shape), float32 or uint8
+            The training samples, on the CPU.
+        x_ood : Tensor of shape (m, *input_shape) or None
+            The user's out-of-distribution samples, if any.
+        device : torch.device
+            Where networks and samples must be.
+        """
+
+    def step(self, x: Tensor, classifier: nn.Module, beta: float) -> dict[str, Tensor]:
+        """Move the source's own networks on one batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *input_shape), float32
+            A batch of training samples.
+        classifier : nn.Module
+            Returns logits; must not be changed.
+        beta : float
+            Weight of the KL term.
+
+        Returns
+        -------
+        dict of str to Tensor of shape ()
+            The losses to record in the history, without gradient.
+        """
+        return {}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Out-of-distribution samples that the user gives: the paper's green bar."""
+
+import torch
+from torch import Tensor
+
+from confident_clf.sources._base import OODSource
+from confident_clf.utils._tensors import as_float
+
+
+class ExplicitOOD(OODSource):
+    """Rows that the user calls out-of-distribution, drawn with replacement.
+
+    They come as ``fit(..., X_ood=...)`` or as rows of X labelled `ood_label`. This is
+    the confidence loss, eq. (1) of [1]_, with a data set as P_out.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, eq. (1).
+
+    Examples
+    --------
+    >>> from confident_clf import ConfidentClassifier
+    >>> from confident_clf.sources import ExplicitOOD
+    >>> clf = ConfidentClassifier(ood_source=ExplicitOOD())
+    """
+
+    needs_ood_rows = True
+
+    def prepare(self, x: Tensor, x_ood: Tensor, device) -> None:
+        """Keep the user's rows, as they are: nothing is copied on the CPU."""
+        self.device = device
+        self.rows = x_ood
+
+    def sample(self, n: int) -> Tensor:
+        """Return `n` of the rows, drawn with replacement."""
+        index = torch.randint(len(self.rows), (n,))
+        return as_float(self.rows[index].to(self.device))

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A GAN trained together with the classifier: the paper's blue bar."""
+
+import torch
+from torch import Tensor, nn
+
+from confident_clf.losses import (
+    discriminator_loss,
+    generator_loss,
+    kl_to_uniform,
+    pull_away_term,
+)
+from confident_clf.modules._build import build_discriminator, build_generator
+from confident_clf.modules._checks import check_discriminator, check_generator
+from confident_clf.sources._base import OODSource
+from confident_clf.utils._optim import descend, evaluating
+from confident_clf.utils._tensors import as_float
+
+
+class JointGAN(OODSource):
+    """Generator of boundary samples, trained jointly with the classifier.
+
+    On every batch the discriminator moves down ``-log D(x) - log(1 - D(G(z)))``, then
+    the generator down ``-log D(G(z)) + beta * KL(U || p(. | G(z))) - entropy_weight *
+    H(P_G)``: eq. (2) of [1]_. So the samples look like the data, yet the classifier is
+    not sure of them: they lie on the low-density boundary.
+
+    Parameters
+    ----------
+    generator : callable or None, default=None
+        ``generator(latent_dim, output_shape)`` returns a network that maps (n,
+        latent_dim) to (n, *output_shape) in standard units: for images 0 and 1 stand
+        for the least and the greatest value in the training data, for rows 0 and 1 for
+        each feature's mean and one standard deviation above it. None takes a
+        :class:`~confident_clf.modules.DCGenerator` for images, a
+        :class:`~confident_clf.modules.MLPGenerator` for rows.
+    discriminator : callable or None, default=None
+        ``discriminator(input_shape)`` returns a network that maps samples in the same
+        standard units to one logit each. None takes a
+        :class:`~confident_clf.modules.DCDiscriminator` for images, a
+        :class:`~confident_clf.modules.MLPDiscriminator` for rows.
+    latent_dim : int, default=100
+        Size of the latent vector z, drawn from N(0, 1).
+    lr : float, default=2e-4
+        Learning rate of Adam, betas (0.5, 0.999), for both networks.
+    entropy_weight : float, default=0.0
+        Weight of the generator's entropy, whose estimate is the negative pull-away
+        term; needs a discriminator with a method ``features(x)``.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, eq. (2).
+
+    Examples
+    --------
+    >>> from confident_clf import ConfidentClassifier
+    >>> from confident_clf.sources import JointGAN
+    >>> clf = ConfidentClassifier(ood_source=JointGAN(latent_dim=32))
+    >>> clf.get_params()["ood_source__latent_dim"]
+    32
+    """
+
+    def __init__(
+        self,
+        generator=None,
+        discriminator=None,
+        *,
+        latent_dim=100,
+        lr=2e-4,
+        entropy_weight=0.0,
+    ):
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_dim = latent_dim
+        self.lr = lr
+        self.entropy_weight = entropy_weight
+
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+        """Learn the units of the data; make networks and optimizers."""
+        offset, scale = _standard_units(x)
+        self.register_buffer("offset_", offset.to(device))
+        self.register_buffer("scale_", scale.to(device))
+        shape = tuple(x.shape[1:])
+        self.generator_ = build_generator(self.generator, self.latent_dim, shape)
+        self.discriminator_ = build_discriminator(self.discriminator, shape)
+        self.to(device)
+        few = as_float(x[:4]).to(device)
+        check_generator(self.generator_, few.new_zeros(4, self.latent_dim), shape)
+        check_discriminator(self.discriminator_, self._standardize(few))
+        if self.entropy_weight and not hasattr(self.discriminator_, "features"):
+            raise ValueError(
+                f"entropy_weight={self.entropy_weight} needs a discriminator with a "
+                f"method features(x); {type(self.discriminator_).__name__} has none."
+            )
+        self.generator_optimizer_ = _adam(self.generator_, self.lr)
+        self.discriminator_optimizer_ = _adam(self.discriminator_, self.lr)
+
+    def step(self, x: Tensor, classifier: nn.Module, beta: float) -> dict[str, Tensor]:
+        """Move the discriminator, then the generator; return their losses."""
+        fake = self._generate(len(x))
+        return {
+            "discriminator_loss": self._step_discriminator(x, fake.detach()),
+            "generator_loss": self._step_generator(fake, classifier, beta),
+        }
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """Return `n` new samples G(z)."""
+        return self._generate(n)
+
+    def _step_discriminator(self, x: Tensor, fake: Tensor) -> Tensor:
+        """Tell training samples from generated ones: term (c) of eq. (2)."""
+        loss = discriminator_loss(self._judge(x), self._judge(fake))
+        descend(loss, self.discriminator_optimizer_)
+        return loss.detach()
+
+    def _step_generator(
+        self, fake: Tensor, classifier: nn.Module, beta: float
+    ) -> Tensor:
+        """Fool the discriminator, yet leave the classifier unsure: (b) + (c) - H."""
+        # In training mode the classifier would count fakes in its BatchNorm statistics.
+        with evaluating(classifier):
+            kl = kl_to_uniform(classifier(fake))
+        loss = generator_loss(self._judge(fake)) + beta * kl
+        if self.entropy_weight:
+            features = self.discriminator_.features(self._standardize(fake))
+            loss = loss + self.entropy_weight * pull_away_term(features)
+        descend(loss, self.generator_optimizer_)
+        return loss.detach()
+
+    def _generate(self, n: int) -> Tensor:
+        """Return `n` samples G(z) in the units of the data, with their graph."""
+        z = torch.randn(n, self.latent_dim, device=self.scale_.device)
+        return self.offset_ + self.scale_ * self.generator_(z)
+
+    def _judge(self, x: Tensor) -> Tensor:
+        """Return the discriminator's logits of samples in the units of the data."""
+        return self.discriminator_(self._standardize(x))
+
+    def _standardize(self, x: Tensor) -> Tensor:
+        """Return samples in standard units."""
+        return (x - self.offset_) / self.scale_
+
+
+def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return offset and scale with x = offset + scale * (samples in standard units).
+
+    Images: least value and range of each channel. Rows: mean and standard deviation of
+    each feature. The scale of what is constant is 1.
+    """
+    if x.ndim == 4:
+        rest = (0, 2, 3)
+        offset, high = (
+            as_float(extreme(x, dim=rest, keepdim=True)[0])
+            for extreme in (torch.amin, torch.amax)
+        )  # (channels, 1, 1)
+        scale = high - offset
+    else:
+        scale, offset = torch.std_mean(x, dim=0, correction=0)
+    return offset, torch.where(scale > 0, scale, 1.0)
+
+
+def _adam(network: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """Return the optimizer of DCGAN."""
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999))

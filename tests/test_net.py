@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tests of the training step: who moves, in which order, and by how much."""
+
+from copy import deepcopy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from confident_clf._net import EpochMeans, JointNet, ShuffledBatches
+from confident_clf.modules import MLP
+from confident_clf.sources import ExplicitOOD, JointGAN, OODSource
+
+
+def make_net(source, module=None, beta=0.5):
+    """Return a net whose source has seen 40 rows of 3 features, and those rows."""
+    torch.manual_seed(0)
+    x = 2 + 3 * torch.randn(40, 3)
+    net = JointNet(
+        module or partial(MLP, (3,), 4, hidden=(8,)),
+        source=source,
+        beta=beta,
+        optimizer=torch.optim.Adam,
+        lr=0.01,
+        max_epochs=1,
+        batch_size=20,
+        device="cpu",
+        verbose=0,
+    ).initialize()
+    if source is not None:
+        net.source_.prepare(x, x + 10, torch.device("cpu"))
+    return net, x
+
+
+def players(net):
+    """Return copies of the parameters of every player."""
+    networks = {
+        "classifier": net.module_,
+        "generator": net.source_.generator_,
+        "discriminator": net.source_.discriminator_,
+    }
+    return {
+        name: [p.detach().clone() for p in network.parameters()]
+        for name, network in networks.items()
+    }
+
+
+def moved(before, after):
+    """Return the names of the players of which every parameter changed."""
+    changes = {
+        name: [not torch.equal(a, b) for a, b in zip(before[name], after[name])]
+        for name in before
+    }
+    assert all(all(c) or not any(c) for c in changes.values())
+    return {name for name, change in changes.items() if all(change)}
+
+
+def test_each_step_moves_its_own_player_only():
+    """Check the parameters of all players before and after each player's step."""
+    net, x = make_net(JointGAN(latent_dim=5))
+    source = net.source_
+    y = torch.arange(40) % 4
+    start = players(net)
+    fake = source._generate(40)
+    source._step_discriminator(x, fake.detach())
+    after_d = players(net)
+    assert moved(start, after_d) == {"discriminator"}
+    source._step_generator(fake, net.module_, 0.5)
+    after_g = players(net)
+    assert moved(after_d, after_g) == {"generator"}
+    net._step_classifier(x, y)
+    assert moved(after_g, players(net)) == {"classifier"}
+
+
+def test_no_step_computes_a_gradient_that_nobody_uses():
+    """Check that only the moving player has gradients after its step."""
+    net, x = make_net(JointGAN(latent_dim=5))
+    source = net.source_
+    source._step_generator(source._generate(40), net.module_, 0.5)
+    assert all(p.grad is None for p in source.discriminator_.parameters())
+    assert all(p.grad is None for p in net.module_.parameters())
+    assert all(p.grad is not None for p in source.generator_.parameters())
+    assert not source.sample(3).requires_grad
+
+
+def test_step_is_the_textbook_step():
+    """Check one batch in float64 against the three losses written from the paper."""
+    beta, lr = 0.5, 0.01
+    net, x = make_net(JointGAN(latent_dim=5, entropy_weight=0.1), beta=beta)
+    net.module_.double()
+    net.source_.double()
+    x, y = x.double(), torch.arange(40) % 4
+    torch.set_default_dtype(torch.float64)
+    try:
+        C, G, D = map(
+            deepcopy, (net.module_, net.source_.generator_, net.source_.discriminator_)
+        )
+        offset, scale = x.mean(dim=0), x.std(dim=0, correction=0)
+        net.source_.offset_, net.source_.scale_ = offset, scale
+        net.epoch_losses_ = EpochMeans()
+        torch.manual_seed(1)
+        net.train_step((x, y))
+
+        torch.manual_seed(1)
+        bce = F.binary_cross_entropy_with_logits
+        one, zero = torch.ones(40, 1), torch.zeros(40, 1)
+        adam = partial(torch.optim.Adam, betas=(0.5, 0.999), lr=2e-4)
+        opt_d, opt_g = adam(D.parameters()), adam(G.parameters())
+        opt_c = torch.optim.Adam(C.parameters(), lr=lr)
+        z = torch.randn(40, 5)
+
+        opt_d.zero_grad()
+        real = (x - offset) / scale
+        (bce(D(real), one) + bce(D(G(z).detach()), zero)).backward()
+        opt_d.step()
+
+        opt_g.zero_grad()
+        log_p = F.log_softmax(C(offset + scale * G(z)), dim=1)
+        kl = F.kl_div(log_p, torch.full((40, 4), 0.25), reduction="batchmean")
+        f = F.normalize(D.features(G(z)))
+        pull_away = ((f @ f.T).square().sum() - 40) / (40 * 39)
+        (bce(D(G(z)), one) + beta * kl + 0.1 * pull_away).backward()
+        opt_g.step()
+
+        opt_c.zero_grad()
+        fake = (offset + scale * G(torch.randn(40, 5))).detach()
+        log_p = F.log_softmax(C(fake), dim=1)
+        kl = F.kl_div(log_p, torch.full((40, 4), 0.25), reduction="batchmean")
+        (F.cross_entropy(C(x), y) + beta * kl).backward()
+        opt_c.step()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for ours, textbook in [
+        (net.module_, C),
+        (net.source_.generator_, G),
+        (net.source_.discriminator_, D),
+    ]:
+        for a, b in zip(ours.parameters(), textbook.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+class BatchNormNet(torch.nn.Sequential):
+    """A classifier that normalises over the batch."""
+
+    def __init__(self):
+        super().__init__(
+            torch.nn.Linear(3, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 4)
+        )
+
+
+def test_generator_step_leaves_the_classifiers_batch_norm_alone():
+    """Check that running statistics see the classifier's own step only, once."""
+    net, x = make_net(JointGAN(latent_dim=5), module=BatchNormNet)
+    norm = net.module_[1]
+    net.source_.step(x, net.module_, 0.5)
+    assert norm.num_batches_tracked.item() == 0
+    assert net.module_.training
+    net._step_classifier(x, torch.arange(40) % 4)
+    assert norm.num_batches_tracked.item() == 1
+
+
+def test_classifier_step_is_one_pass_over_both():
+    """Check that BatchNorm's mean is that of real and OOD samples together."""
+    net, x = make_net(ExplicitOOD(), module=BatchNormNet)
+    net.source_.rows = x[:1] + 10  # every draw is this row
+    norm = net.module_[1]
+    with torch.no_grad():
+        both = torch.cat([x, (x[:1] + 10).expand(40, 3)])
+        expected = 0.1 * net.module_[0](both).mean(dim=0)
+    net._step_classifier(x, torch.arange(40) % 4)
+    torch.testing.assert_close(norm.running_mean, expected)
+
+
+class Constant(OODSource):
+    """A user's source without networks: always the same sample."""
+
+    def __init__(self, value=0.0):
+        super().__init__()
+        self.value = value
+
+    def sample(self, n):
+        return torch.full((n, 3), self.value)
+
+
+def test_source_of_the_users_own_trains_the_classifier():
+    """Check that predictions at a user's OOD sample become uniform."""
+    net, x = make_net(Constant(9.0), beta=5.0)
+    net.max_epochs = 200
+    net.fit_tensors(x, torch.arange(40) % 4)
+    probabilities = net.module_(torch.full((1, 3), 9.0)).softmax(dim=1)
+    torch.testing.assert_close(
+        probabilities, torch.full((1, 4), 0.25), atol=0.02, rtol=0
+    )
+
+
+def test_logits_do_not_depend_on_the_batch():
+    """Check bit equality between one call and calls of every other size."""
+    net, _ = make_net(None)
+    x = np.random.default_rng(0).normal(size=(1300, 3)).astype(np.float32)
+    together = net.logits(x)
+    for size in (1, 3, 511, 512, 700):
+        parts = [net.logits(x[i : i + size]) for i in range(0, 1300, size)]
+        np.testing.assert_array_equal(np.concatenate(parts), together)
+    np.testing.assert_allclose(
+        together, net.module_(torch.from_numpy(x)).detach(), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "sizes"),
+    [
+        (10, 4, [4, 4, 2]),
+        (9, 4, [4, 5]),  # a last batch of one joins the one before
+        (8, 4, [4, 4]),
+        (3, 4, [3]),
+        (2, 2, [2]),
+        (3, 2, [3]),
+    ],
+)
+def test_batches_cover_every_row_once(n, batch_size, sizes):
+    """Check sizes, coverage, and that rows stay together with their labels."""
+    torch.manual_seed(0)
+    x = torch.arange(n)
+    for _ in range(2):
+        batches = list(ShuffledBatches((x, 10 * x), batch_size))
+        assert [len(a) for a, _ in batches] == sizes
+        assert sorted(torch.cat([a for a, _ in batches]).tolist()) == x.tolist()
+        assert all(torch.equal(10 * a, b) for a, b in batches)
+
+
+def test_batches_are_shuffled_anew_each_epoch():
+    """Check that two epochs come in different orders."""
+    torch.manual_seed(0)
+    batches = ShuffledBatches((torch.arange(50),), 50)
+    (first,), (second,) = next(iter(batches)), next(iter(batches))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, torch.arange(50))
+
+
+def test_history_holds_means_over_samples():
+    """Check that batches count by their size, against a mean by hand."""
+    means = EpochMeans()
+    means.add({"a": torch.tensor(1.0)}, 4)
+    means.add({"a": torch.tensor(4.0)}, 2)
+    assert means.means() == {"a": 2.0}
+
+
+def test_keyboard_interrupt_is_not_swallowed():
+    """Check that Ctrl-C ends training with KeyboardInterrupt."""
+
+    class CtrlC(Constant):
+        def sample(self, n):
+            raise KeyboardInterrupt
+
+    net, x = make_net(CtrlC())
+    with pytest.raises(KeyboardInterrupt):
+        net.fit_tensors(x, torch.arange(40) % 4)
