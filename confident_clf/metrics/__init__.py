@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Metrics of out-of-distribution detection and of calibration, and scorers."""
+
+from confident_clf.metrics._calibration import expected_calibration_error
+from confident_clf.metrics._detection import (
+    aupr_in,
+    aupr_out,
+    auroc,
+    detection_accuracy,
+    fpr_at_tpr,
+    tnr_at_tpr,
+)
+from confident_clf.metrics._report import ood_report
+from confident_clf.metrics._scorer import (
+    auroc_scorer,
+    id_accuracy_scorer,
+    make_ood_scorer,
+    tnr_scorer,
+)
+
+__all__ = [
+    "aupr_in",
+    "aupr_out",
+    "auroc",
+    "auroc_scorer",
+    "detection_accuracy",
+    "expected_calibration_error",
+    "fpr_at_tpr",
+    "id_accuracy_scorer",
+    "make_ood_scorer",
+    "ood_report",
+    "tnr_at_tpr",
+    "tnr_scorer",
+]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How far confidences are from being probabilities."""
+
+from numbers import Integral
+
+import numpy as np
+
+from confident_clf.metrics._checks import check_kinds, check_scores
+
+
+def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
+    """Mean gap between confidence and accuracy, over bins of equal width [1]_.
+
+    sum_b n_b / n * abs(mean accuracy in b - mean confidence in b), where bin b of B
+    holds the confidences in ((b - 1) / B, b / B], the first one 0 too.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        With 1-D `y_score`: 1 if the sample is ID or its prediction right, else 0. With
+        2-D `y_score`: the labels.
+    y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+        1-D: confidences in [0, 1]. 2-D: class probabilities, such as ``predict_proba``
+        returns; the confidence is the largest and the prediction its class.
+    n_bins : int, default=15
+        Number of bins.
+    labels : array-like of shape (n_classes,) or None, default=None
+        Labels of the columns of a 2-D `y_score`, such as ``classes_``. None: 0, 1, ...
+
+    Returns
+    -------
+    float
+        Between 0 and 1, smaller is better.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, a score is outside [0, 1], or a label has no column.
+
+    References
+    ----------
+    .. [1] Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. (3).
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import expected_calibration_error
+    >>> expected_calibration_error([1, 1, 1, 0], [0.75, 0.75, 0.75, 0.75])
+    0.0
+    >>> expected_calibration_error(
+    ...     ["cat", "dog"], [[0.75, 0.25], [1.0, 0.0]], labels=["cat", "dog"]
+    ... )
+    0.625
+    """
+    if not isinstance(n_bins, Integral) or n_bins < 1:
+        raise ValueError(f"n_bins must be an integer of at least 1; got {n_bins!r}.")
+    if np.ndim(y_score) == 2:
+        right, confidence = _top_label(y_true, np.asarray(y_score), labels)
+    elif labels is not None:
+        raise ValueError(
+            f"labels={labels!r} name the columns of a 2-D y_score, but y_score has "
+            f"shape {np.shape(y_score)}. Leave labels=None."
+        )
+    else:
+        right, confidence = y_true, y_score
+    confidence = check_scores("y_score", confidence)
+    right = check_kinds(right, len(confidence))
+    _check_unit_interval(confidence)
+    bins = np.ceil(confidence * n_bins).astype(np.intp)  # 1 to n_bins; 0 for exactly 0
+    # n_b times a mean over bin b is a sum, so the gap takes only one.
+    gaps = np.bincount(bins, weights=right - confidence, minlength=2)
+    gaps[1] += gaps[0]  # the first bin holds 0 too
+    return float(np.abs(gaps[1:]).sum() / len(confidence))
+
+
+def _top_label(labels_true, probabilities, labels):
+    """Return where the most probable label is right, and its probability."""
+    labels = np.arange(probabilities.shape[1]) if labels is None else np.asarray(labels)
+    if labels.shape != probabilities.shape[1:]:
+        raise ValueError(
+            f"labels must name the {probabilities.shape[1]} columns of y_score; got "
+            f"shape {labels.shape}. Pass classes_ of the estimator."
+        )
+    unknown = ~np.isin(labels_true, labels)
+    if unknown.any():
+        raise ValueError(
+            f"y_true holds {np.asarray(labels_true)[unknown][0]!r}, which is no column "
+            f"of y_score: labels are {labels.tolist()}. Drop such rows, or pass labels."
+        )
+    top = probabilities.argmax(axis=1)
+    return labels[top] == np.asarray(labels_true), probabilities.max(axis=1)
+
+
+def _check_unit_interval(confidence):
+    """Raise ValueError unless confidences are in [0, 1]."""
+    low, high = confidence.min(), confidence.max()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"y_score must be in [0, 1]; got values from {low} to {high}. Pass "
+            "probabilities, such as the largest of predict_proba."
+        )

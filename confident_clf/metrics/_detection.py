@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How well a confidence tells in-distribution (ID) from out-of-distribution (OOD)."""
+
+import numpy as np
+
+from confident_clf.metrics._checks import check_kinds, check_scores, check_share
+from confident_clf.metrics._counts import (
+    area_under_roc,
+    average_precision,
+    best_accuracy,
+    count,
+    swap_kinds,
+    true_negatives,
+)
+
+
+def auroc(y_true, y_score):
+    """Area under the ROC curve, with ID as the positive kind.
+
+    The probability that an ID sample scores higher than an OOD sample; a tie counts
+    half. It is the same with OOD as the positive kind and the scores negated.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        1 for ID, 0 for OOD.
+    y_score : array-like of shape (n_samples,)
+        Confidence, higher for ID.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, greater is better, 0.5 by chance.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not of both kinds, or a score is not finite.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import auroc
+    >>> auroc([1, 1, 0, 0], [0.9, 0.6, 0.6, 0.1])
+    0.875
+    """
+    return float(area_under_roc(*_sorted_kinds(y_true, y_score)))
+
+
+def aupr_in(y_true, y_score):
+    """Area under the precision-recall curve, with ID as the positive kind.
+
+    It is the average precision, sum_n (R_n - R_{n-1}) P_n, as
+    :func:`sklearn.metrics.average_precision_score`. By chance it is the share of ID
+    samples, so it can only be compared at the same share: report it with the numbers of
+    samples.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        1 for ID, 0 for OOD.
+    y_score : array-like of shape (n_samples,)
+        Confidence, higher for ID.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, greater is better.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not of both kinds, or a score is not finite.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import aupr_in
+    >>> aupr_in([1, 0, 1, 0], [0.9, 0.6, 0.5, 0.1]) == (1 + 2 / 3) / 2
+    True
+    """
+    return float(average_precision(count(*_sorted_kinds(y_true, y_score))))
+
+
+def aupr_out(y_true, y_score):
+    """Area under the precision-recall curve, with OOD as the positive kind.
+
+    The average precision of the negated scores, see :func:`aupr_in`. By chance it is
+    the share of OOD samples.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        1 for ID, 0 for OOD.
+    y_score : array-like of shape (n_samples,)
+        Confidence, higher for ID.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, greater is better.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not of both kinds, or a score is not finite.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import aupr_out
+    >>> aupr_out([1, 0, 1, 0], [0.9, 0.6, 0.5, 0.1]) == (1 + 2 / 3) / 2
+    True
+    """
+    ood_positive = swap_kinds(*_sorted_kinds(y_true, y_score))
+    return float(average_precision(count(*ood_positive)))
+
+
+def tnr_at_tpr(y_true, y_score, *, tpr=0.95):
+    """Share of OOD samples rejected where at least `tpr` of ID samples are accepted.
+
+    The threshold is the highest score that accepts (score >= threshold) so many ID
+    samples; the metric of [1]_ at 95 %.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        1 for ID, 0 for OOD.
+    y_score : array-like of shape (n_samples,)
+        Confidence, higher for ID.
+    tpr : float, default=0.95
+        True positive rate, the share of ID samples to accept, in (0, 1].
+
+    Returns
+    -------
+    float
+        True negative rate, between 0 and 1, greater is better.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not of both kinds, a score is not finite, or `tpr` is out of
+        range.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, section 3.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import tnr_at_tpr
+    >>> tnr_at_tpr([1, 1, 0, 0], [0.9, 0.5, 0.7, 0.1])
+    0.5
+    >>> tnr_at_tpr([1, 1, 0, 0], [0.9, 0.5, 0.7, 0.1], tpr=0.5)
+    1.0
+    """
+    check_share("tpr", tpr)
+    counts = count(*_sorted_kinds(y_true, y_score))
+    return float(true_negatives(counts, tpr) / counts.n_negative)
+
+
+def fpr_at_tpr(y_true, y_score, *, tpr=0.95, positive="in"):
+    """False positive rate at a true positive rate, for either kind as the positive one.
+
+    "FPR95" means two things in the literature. The numbers cannot be compared:
+
+    * ``positive="in"``: the share of OOD samples accepted where 95 % of ID samples are
+      accepted, 1 minus :func:`tnr_at_tpr`; so in [1]_ and ODIN.
+    * ``positive="out"``: the share of ID samples rejected where 95 % of OOD samples are
+      rejected; so in Outlier Exposure [2]_, OpenOOD and pytorch-ood.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        1 for ID, 0 for OOD.
+    y_score : array-like of shape (n_samples,)
+        Confidence, higher for ID.
+    tpr : float, default=0.95
+        True positive rate, in (0, 1].
+    positive : {"in", "out"}, default="in"
+        The positive kind.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, smaller is better.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not of both kinds, a score is not finite, or `tpr` or
+        `positive` is not one of those named.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, section 3.
+    .. [2] Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import fpr_at_tpr
+    >>> y_true, y_score = [1, 1, 1, 1, 0, 0], [0.9, 0.8, 0.4, 0.3, 0.5, 0.1]
+    >>> fpr_at_tpr(y_true, y_score)
+    0.5
+    >>> fpr_at_tpr(y_true, y_score, positive="out")
+    0.5
+    >>> fpr_at_tpr(y_true, y_score, tpr=0.5), fpr_at_tpr(
+    ...     y_true, y_score, tpr=0.5, positive="out"
+    ... )
+    (0.0, 0.0)
+    """
+    check_share("tpr", tpr)
+    if positive not in ("in", "out"):
+        raise ValueError(
+            f"positive={positive!r} is not a kind. Use 'in' (in-distribution) or 'out'."
+        )
+    kinds = _sorted_kinds(y_true, y_score)
+    if positive == "out":
+        kinds = swap_kinds(*kinds)
+    counts = count(*kinds)
+    fp = counts.n_negative - true_negatives(counts, tpr)
+    return float(fp / counts.n_negative)
+
+
+def detection_accuracy(y_true, y_score):
+    """Accuracy of the best threshold, for equal numbers of ID and OOD samples.
+
+    The largest mean of true positive rate and true negative rate over all thresholds:
+    the detection accuracy of [1]_, which takes both kinds to be equally likely.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        1 for ID, 0 for OOD.
+    y_score : array-like of shape (n_samples,)
+        Confidence, higher for ID.
+
+    Returns
+    -------
+    float
+        Between 0.5 and 1, greater is better.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not of both kinds, or a score is not finite.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, section 3.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import detection_accuracy
+    >>> detection_accuracy([1, 1, 0, 0], [0.9, 0.5, 0.7, 0.1])
+    0.75
+    """
+    return float(best_accuracy(count(*_sorted_kinds(y_true, y_score))))
+
+
+def _sorted_kinds(y_true, y_score):
+    """Return the scores of ID and of OOD samples, each in ascending order."""
+    y_score = check_scores("y_score", y_score)
+    is_id = check_kinds(y_true, len(y_score))
+    if is_id.all() or not is_id.any():
+        raise ValueError(
+            "y_true must hold both 1 (in-distribution) and 0 (out-of-distribution); "
+            f"all {len(is_id)} values are {int(is_id[0])}. Add samples of the other "
+            "kind."
+        )
+    return np.sort(y_score[is_id]), np.sort(y_score[~is_id])

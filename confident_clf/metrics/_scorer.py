@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Scorers for cross-validation and search: estimator, X and y in, float out."""
+
+from inspect import signature
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from confident_clf.metrics._calibration import expected_calibration_error
+from confident_clf.metrics._detection import (
+    aupr_in,
+    aupr_out,
+    auroc,
+    detection_accuracy,
+    fpr_at_tpr,
+    tnr_at_tpr,
+)
+from confident_clf.scores._response import id_confidence
+from confident_clf.utils._sklearn import _num_samples, _safe_indexing
+
+
+def _msp_calibration_error(y_true, y_score, *, n_bins=15):
+    """Return the calibration error of maximum probabilities, given as minus msp."""
+    return expected_calibration_error(y_true, 1 + y_score, n_bins=n_bins)
+
+
+# Function, and 1 or -1 so that greater is better.
+_METRICS = {
+    "aupr_in": (aupr_in, 1),
+    "aupr_out": (aupr_out, 1),
+    "auroc": (auroc, 1),
+    "detection_accuracy": (detection_accuracy, 1),
+    "expected_calibration_error": (_msp_calibration_error, -1),
+    "fpr_at_tpr": (fpr_at_tpr, -1),
+    "tnr_at_tpr": (tnr_at_tpr, 1),
+}
+
+
+def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs):
+    """Make a scorer of out-of-distribution (OOD) detection for model selection.
+
+    A row is OOD when its label is not in ``estimator.classes_``, or when it comes from
+    `X_ood`: rows labelled -1 and rows of classes left out of training are the same
+    thing. The scorer works wherever scikit-learn takes ``scoring``.
+
+    Parameters
+    ----------
+    metric : str or callable, default="auroc"
+        Name of a function of :mod:`confident_clf.metrics`, or any
+        ``metric(y_true, y_score, **metric_kwargs)`` that is greater for better
+        detection, with 1 for in-distribution (ID) and 0 for OOD in `y_true`. Greater is
+        better in all scorers: ``"fpr_at_tpr"`` and ``"expected_calibration_error"`` are
+        negated. The latter compares maximum class probabilities with being ID.
+    X_ood : array-like of shape (n_ood, ...) or None, default=None
+        OOD samples, as `estimator` takes them; every fold is scored on all of them.
+    method : str, object or None, default=None
+        Score to detect by, as in ``ood_score``. None: the estimator's own.
+    **metric_kwargs : dict
+        Keyword arguments of the metric, such as ``tpr``.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y=None)``; without `y`, all rows of X are ID.
+
+    Raises
+    ------
+    TypeError
+        If the metric does not take `metric_kwargs`.
+    ValueError
+        If there is no such metric, or a value in `metric_kwargs` is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from confident_clf.metrics import make_ood_scorer
+    >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]] * 5), np.array([0, 0, 1, 1] * 5)
+    >>> scorer = make_ood_scorer("tnr_at_tpr", X_ood=[[0.1], [0.2]], tpr=0.9)
+    >>> scorer
+    make_ood_scorer('tnr_at_tpr', X_ood=<2 samples>, tpr=0.9)
+    >>> search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, scoring=scorer)
+    >>> float(search.fit(X, y).best_score_)
+    1.0
+    """
+    if callable(metric):
+        function, sign = metric, 1
+    elif metric in _METRICS:
+        function, sign = _METRICS[metric]
+    else:
+        raise ValueError(
+            f"metric={metric!r} is not a metric. Choose one of "
+            f"{', '.join(map(repr, _METRICS))}, or pass a function (y_true, y_score)."
+        )
+    if function is _msp_calibration_error:
+        method = _check_msp(method)
+    _check_metric_kwargs(metric, function, metric_kwargs)
+    return _OODScorer(metric, function, sign, X_ood, method, metric_kwargs)
+
+
+class _OODScorer:
+    """A metric, with all it takes to score an estimator by it."""
+
+    def __init__(self, metric, function, sign, X_ood, method, metric_kwargs):
+        self.metric = metric
+        self.function = function
+        self.sign = sign
+        self.X_ood = X_ood
+        self.method = method
+        self.metric_kwargs = metric_kwargs
+
+    def __call__(self, estimator, X, y=None):
+        """Return the metric of an estimator, greater for better."""
+        y_score = id_confidence(estimator, X, self.method)
+        y_true = _is_id(estimator, y, len(y_score))
+        if self.X_ood is not None:
+            ood_score = id_confidence(estimator, self.X_ood, self.method)
+            y_score = np.concatenate([y_score, ood_score])
+            y_true = np.append(y_true, np.zeros(len(ood_score), dtype=bool))
+        if not y_true.any() or y_true.all():
+            raise ValueError(_one_kind(y_true, estimator))
+        return self.sign * self.function(y_true, y_score, **self.metric_kwargs)
+
+    def __repr__(self):
+        """Return the call that makes the scorer."""
+        metric = getattr(self.metric, "__name__", repr(self.metric))
+        arguments = [metric if callable(self.metric) else repr(self.metric)]
+        if self.X_ood is not None:
+            arguments.append(f"X_ood=<{_num_samples(self.X_ood)} samples>")
+        if self.method is not None:
+            arguments.append(f"method={self.method!r}")
+        arguments += [f"{key}={value!r}" for key, value in self.metric_kwargs.items()]
+        return f"make_ood_scorer({', '.join(arguments)})"
+
+
+def id_accuracy_scorer(estimator, X, y):
+    """Score a classifier by its accuracy on in-distribution (ID) rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted classifier.
+    X : array-like of shape (n_samples, ...)
+        Samples.
+    y : array-like of shape (n_samples,)
+        Labels. Rows whose label is not in ``estimator.classes_`` are
+        out-of-distribution and left out.
+
+    Returns
+    -------
+    float
+        Share of right predictions, between 0 and 1.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is not a classifier.
+    ValueError
+        If no row is ID.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from confident_clf.metrics import id_accuracy_scorer
+    >>> clf = LogisticRegression().fit([[-1.0], [1.0]], [0, 1])
+    >>> id_accuracy_scorer(clf, [[-2.0], [2.0], [0.0]], [0, 1, -1])
+    1.0
+    """
+    if not is_classifier(estimator):
+        raise TypeError(
+            f"id_accuracy_scorer needs a classifier; {type(estimator).__name__} is "
+            "none. Use a scorer made by make_ood_scorer."
+        )
+    is_id = _is_id(estimator, y, len(y))
+    if not is_id.any():
+        raise ValueError(_one_kind(is_id, estimator))
+    predicted = estimator.predict(_safe_indexing(X, np.flatnonzero(is_id)))
+    return float(np.mean(predicted == np.ravel(y)[is_id]))
+
+
+def _is_id(estimator, y, n_samples):
+    """Return which labels are among the classes of the estimator; all without y."""
+    if y is None:
+        return np.ones(n_samples, dtype=bool)
+    if not hasattr(estimator, "classes_"):
+        raise ValueError(
+            f"{type(estimator).__name__} has no classes_ to tell which labels in y are "
+            "out-of-distribution. Leave y out, and give such samples as X_ood."
+        )
+    return np.isin(np.ravel(y), estimator.classes_)
+
+
+def _one_kind(is_id, estimator):
+    """Return the message for rows that are all of one kind."""
+    if is_id.any():
+        return (
+            f"All {len(is_id)} rows are in-distribution: every label is among the "
+            "classes_ of the estimator. Add rows with another label, such as -1, leave "
+            "classes out of training, or make the scorer with X_ood."
+        )
+    return (
+        f"All {len(is_id)} rows are out-of-distribution: no label is among the "
+        f"classes_ {estimator.classes_.tolist()} of {type(estimator).__name__}. Score "
+        "rows of these classes too."
+    )
+
+
+def _check_msp(method):
+    """Return "msp", the one score that is a probability; refuse others."""
+    if method in (None, "msp"):
+        return "msp"
+    raise ValueError(
+        f"method={method!r} is not a probability, which 'expected_calibration_error' "
+        "needs. Leave method=None, or use 'msp'."
+    )
+
+
+def _check_metric_kwargs(metric, function, metric_kwargs):
+    """Raise an error unless the metric takes these arguments."""
+    try:
+        signature(function).bind(None, None, **metric_kwargs)
+    except TypeError as error:
+        raise TypeError(f"metric={metric!r}: {error}.") from error
+    if isinstance(metric, str):
+        # Values are checked where they are used; two rows are enough for that.
+        function([1, 0], np.array([-0.1, -0.9]), **metric_kwargs)
+
+
+auroc_scorer = make_ood_scorer("auroc")
+tnr_scorer = make_ood_scorer("tnr_at_tpr")
