@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Detectors for scikit-learn's estimator checks."""
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from confident_clf import OODDetector
+
+
+def detector_instances():
+    """Return detectors over torch-free estimators, one for each way to calibrate.
+
+    The data of the checks have 10 rows or more, which is why the target is low.
+    """
+    mixture = GaussianMixture(3, random_state=0, init_params="random_from_data")
+    return [
+        OODDetector(LogisticRegression(), target_tpr=0.5),
+        OODDetector(LogisticRegression(), target_tpr=0.5, cv=3),
+        OODDetector(mixture, target_tpr=0.5),
+        OODDetector(FrozenEstimator(_density_of_norms()), target_tpr=0.5),
+    ]
+
+
+def _density_of_norms():
+    """Return a fitted pipeline for rows of any width: the density of their norm.
+
+    The data of the checks have many widths, and a frozen estimator cannot adapt.
+    FunctionTransformer has no state to be fitted, so it takes all.
+    """
+    norm = FunctionTransformer(
+        np.linalg.norm, validate=True, kw_args={"axis": 1, "keepdims": True}
+    )
+    norms = np.random.default_rng(0).chisquare(3, size=(50, 1))
+    return Pipeline([("norm", norm), ("density", GaussianMixture().fit(norms))])
