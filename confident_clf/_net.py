@@ -151,10 +151,11 @@ class JointNet(NeuralNet):
 def inference_batch_size(input_shape):
     """Return how many samples go through the network at once when predicting.
 
-    Small enough that one sample of a large image costs little, large enough that small
-    rows cost little each.
+    A power of two from 32 to 512, less for larger samples: one sample of a large image,
+    padded to a batch, should not cost much more than alone.
     """
-    return int(np.clip(2**17 // math.prod(input_shape), 16, 512))
+    exponent = math.log2(2**15 / math.prod(input_shape))
+    return 2 ** int(np.clip(exponent, 5, 9))
 
 
 class ShuffledBatches:

@@ -50,7 +50,10 @@ def players(net):
 def moved(before, after):
     """Return the names of the players of which every parameter changed."""
     changes = {
-        name: [not torch.equal(a, b) for a, b in zip(before[name], after[name])]
+        name: [
+            not torch.equal(a, b)
+            for a, b in zip(before[name], after[name], strict=True)
+        ]
         for name in before
     }
     assert all(all(c) or not any(c) for c in changes.values())
@@ -76,7 +79,7 @@ def test_each_step_moves_its_own_player_only():
 
 def test_no_step_computes_a_gradient_that_nobody_uses():
     """Check that only the moving player has gradients after its step."""
-    net, x = make_net(JointGAN(latent_dim=5))
+    net, _ = make_net(JointGAN(latent_dim=5))
     source = net.source_
     source._step_generator(source._generate(40), net.module_, 0.5)
     assert all(p.grad is None for p in source.discriminator_.parameters())
@@ -106,7 +109,7 @@ def test_step_is_the_textbook_step():
         torch.manual_seed(1)
         bce = F.binary_cross_entropy_with_logits
         one, zero = torch.ones(40, 1), torch.zeros(40, 1)
-        adam = partial(torch.optim.Adam, betas=(0.5, 0.999), lr=2e-4)
+        adam = partial(torch.optim.Adam, betas=(0.5, 0.999), lr=1e-3)
         opt_d, opt_g = adam(D.parameters()), adam(G.parameters())
         opt_c = torch.optim.Adam(C.parameters(), lr=lr)
         z = torch.randn(40, 5)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Make the networks of a fit: the user's, or the defaults for the shape of a sample."""
 
+from functools import partial
+
 from torch import nn
 
 from confident_clf.modules._conv import SmallConvNet
@@ -8,11 +10,12 @@ from confident_clf.modules._dcgan import DCDiscriminator, DCGenerator
 from confident_clf.modules._mlp import MLP, MLPDiscriminator, MLPGenerator
 from confident_clf.modules._sizes import MIN_IMAGE_SIZE
 
-# role -> (default for rows, default for images)
+# role -> (default for rows, default for images). The GAN has half the reference's width:
+# on 28x28 images it is as good, and a step of joint training takes half the time.
 _DEFAULTS = {
     "module": (MLP, SmallConvNet),
-    "generator": (MLPGenerator, DCGenerator),
-    "discriminator": (MLPDiscriminator, DCDiscriminator),
+    "generator": (MLPGenerator, partial(DCGenerator, width=32)),
+    "discriminator": (MLPDiscriminator, partial(DCDiscriminator, width=32)),
 }
 
 
@@ -122,7 +125,7 @@ def _default(role: str, shape):
     if min(height, width) < MIN_IMAGE_SIZE:
         raise ValueError(
             f"Images of {height}x{width} pixels are too small for the default {role}, "
-            f"{images.__name__}, which needs {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE}. "
-            f"Enlarge the images, or pass your own {role}."
+            f"which needs {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE}. Enlarge the images, or "
+            f"pass your own {role}."
         )
     return images

@@ -101,7 +101,18 @@ class DCDiscriminator(nn.Module):
         self.apply(_init_dcgan)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the last maps, (n, d), flattened; the pull-away term's input."""
+        """Return the last hidden layer, the input of the pull-away term.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *input_shape)
+            Samples.
+
+        Returns
+        -------
+        Tensor of shape (n, d)
+            One vector per sample.
+        """
         return self.body(x).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -121,7 +121,18 @@ class MLPDiscriminator(nn.Module):
         self.head = nn.Linear(sizes[-1], 1)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer, (n, hidden[-1]); the pull-away term's input."""
+        """Return the last hidden layer, the input of the pull-away term.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *input_shape)
+            Samples.
+
+        Returns
+        -------
+        Tensor of shape (n, d)
+            One vector per sample.
+        """
         return self.body(x.flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:

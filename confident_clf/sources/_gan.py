@@ -32,16 +32,16 @@ class JointGAN(OODSource):
         latent_dim) to (n, *output_shape) in standard units: for images 0 and 1 stand
         for the least and the greatest value in the training data, for rows 0 and 1 for
         each feature's mean and one standard deviation above it. None takes a
-        :class:`~confident_clf.modules.DCGenerator` for images, a
+        :class:`~confident_clf.modules.DCGenerator` of width 32 for images, a
         :class:`~confident_clf.modules.MLPGenerator` for rows.
     discriminator : callable or None, default=None
         ``discriminator(input_shape)`` returns a network that maps samples in the same
         standard units to one logit each. None takes a
-        :class:`~confident_clf.modules.DCDiscriminator` for images, a
+        :class:`~confident_clf.modules.DCDiscriminator` of width 32 for images, a
         :class:`~confident_clf.modules.MLPDiscriminator` for rows.
     latent_dim : int, default=100
         Size of the latent vector z, drawn from N(0, 1).
-    lr : float, default=2e-4
+    lr : float, default=1e-3
         Learning rate of Adam, betas (0.5, 0.999), for both networks.
     entropy_weight : float, default=0.0
         Weight of the generator's entropy, whose estimate is the negative pull-away
@@ -67,7 +67,7 @@ class JointGAN(OODSource):
         discriminator=None,
         *,
         latent_dim=100,
-        lr=2e-4,
+        lr=1e-3,
         entropy_weight=0.0,
     ):
         super().__init__()

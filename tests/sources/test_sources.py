@@ -116,7 +116,7 @@ class Wrong(torch.nn.Module):
 @pytest.mark.parametrize(
     ("source", "shape", "error", "message"),
     [
-        (JointGAN(), (1, 7, 9), ValueError, "7x9 pixels are too small .* DCGenerator"),
+        (JointGAN(), (1, 7, 9), ValueError, "7x9 pixels are too small .* generator"),
         (JointGAN(Wrong), (3,), ValueError, r"generator=Wrong .*\(n, 3\)"),
         (JointGAN(None, Wrong), (3,), ValueError, "discriminator=Wrong .* one logit"),
         (JointGAN(len), (3,), TypeError, "len"),

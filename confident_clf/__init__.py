@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Classifiers that know when they do not know, for everyone who uses scikit-learn."""
+
+from confident_clf._classifier import ConfidentClassifier
+from confident_clf._detector import OODDetector
+from confident_clf._version import __version__
+from confident_clf.metrics import (
+    auroc_scorer,
+    id_accuracy_scorer,
+    make_ood_scorer,
+    tnr_scorer,
+)
+
+__all__ = [
+    "ConfidentClassifier",
+    "OODDetector",
+    "__version__",
+    "auroc_scorer",
+    "id_accuracy_scorer",
+    "make_ood_scorer",
+    "tnr_scorer",
+]

@@ -1,0 +1,507 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The estimator: validate, encode labels, seed, build the net, predict."""
+
+from copy import deepcopy
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from confident_clf._net import JointNet
+from confident_clf.modules._build import build_classifier
+from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
+from confident_clf.scores import LOGIT_SCORES, score_logits
+from confident_clf.sources import ExplicitOOD, JointGAN, OODSource
+from confident_clf.utils._device import resolve_device
+from confident_clf.utils._seeding import draw_seed, seeded
+from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
+from confident_clf.utils._state import unchanged_on_error
+from confident_clf.utils._tensors import as_float, as_tensor
+from confident_clf.utils._validation import (
+    SampleFormat,
+    check_n_dimensions,
+    is_ood_label,
+    resolve_image_shape,
+)
+
+
+class ConfidentClassifier(ClassifierMixin, BaseEstimator):
+    """Neural network classifier that is unsure of what it was not trained for.
+
+    Trains with the confidence loss of [1]_: cross entropy on the training data plus
+    `beta` times the KL divergence from the uniform distribution to the prediction on
+    out-of-distribution (OOD) samples. Where there are none, a generator of boundary
+    samples is trained jointly. The maximum class probability then tells known inputs
+    from unknown ones.
+
+    Parameters
+    ----------
+    module : callable or None, default=None
+        ``module(input_shape, n_classes)`` returns the classifier, a
+        :class:`torch.nn.Module` that maps (n, *input_shape) to logits (n, n_classes):
+        a class, a :func:`functools.partial` of one, or any function. None takes an
+        :class:`~confident_clf.modules.MLP` for rows and a
+        :class:`~confident_clf.modules.SmallConvNet` for images.
+    ood_source : {"joint", "explicit"}, OODSource or None, default="joint"
+        Where the OOD samples come from. "joint": a GAN trained together with the
+        classifier, eq. (2) of [1]_. "explicit": the rows given as `X_ood` or labelled
+        `ood_label`. None: plain cross entropy. An
+        :class:`~confident_clf.sources.OODSource` is cloned.
+    beta : float, default=0.1
+        Weight of the KL term, at least 0, for classifier and generator.
+    generator : callable or None, default=None
+        Network of the "joint" source: see :class:`~confident_clf.sources.JointGAN`.
+    discriminator : callable or None, default=None
+        Network of the "joint" source: see :class:`~confident_clf.sources.JointGAN`.
+    latent_dim : int, default=100
+        Size of the generator's latent vector, for "joint".
+    entropy_weight : float, default=0.0
+        Weight of the generator's entropy, for "joint".
+    image_shape : tuple of (channels, height, width) or None, default=None
+        Says that the rows of a 2-D X are images, flattened, so that scalers and column
+        tools work on them; one size may be -1: what is left. Leave None for rows of
+        features and for 4-D images.
+    lr : float, default=1e-3
+        Learning rate of the classifier's Adam.
+    gan_lr : float, default=1e-3
+        Learning rate of the generator's and the discriminator's Adam, for "joint".
+    batch_size : int, default=64
+        Training samples in a batch, at least 2; as many OOD samples go with them.
+    max_epochs : int, default=50
+        Passes over the training data.
+    ood_label : object, default=None
+        Rows of X with this label are OOD samples, never a class. Sources that need no
+        such rows leave them out. None: there is no such label.
+    method : {"msp", "energy", "entropy", "margin", "max_logit"}, default="msp"
+        Score of :meth:`ood_score`; "msp" is one minus the maximum class probability,
+        the detector of [1]_.
+    device : str or torch.device, default="auto"
+        Where to train and predict; "auto" is the GPU where there is one.
+    callbacks : list of skorch callbacks or None, default=None
+        Copied before use.
+    verbose : int, default=0
+        1 prints the history, a line for each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seeds initialisation, shuffling, latent vectors and dropout. An int makes every
+        fit the same. The global random states are left as they were.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels seen in `fit`, without `ood_label`.
+    n_features_in_ : int
+        Number of features; of channels for 4-D images.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where all of them are strings.
+    input_shape_ : tuple of int
+        Shape of a sample as the networks see it.
+    net_ : JointNet
+        The trained skorch net.
+    history_ : skorch.history.History
+        A dict for each epoch: the mean loss of every player ("classifier_loss",
+        "generator_loss", "discriminator_loss"), the parts of the classifier's
+        ("cross_entropy", "kl") and its duration in seconds ("dur").
+    n_epochs_ : int
+        Number of epochs trained.
+
+    See Also
+    --------
+    OODDetector : Turns the score into a decision with a target true positive rate.
+    confident_clf.metrics.make_ood_scorer : Scorers for model selection.
+
+    Notes
+    -----
+    The networks do not scale their input. Put a scaler before the classifier, as for
+    :class:`sklearn.neural_network.MLPClassifier`. uint8 images are scaled to [0, 1]
+    batch by batch; floats are taken as they are.
+
+    `sample_weight` is not supported: repeating a row and weighting it are not the same
+    to mini-batches.
+
+    References
+    ----------
+    .. [1] K. Lee, H. Lee, K. Lee and J. Shin, "Training Confidence-calibrated
+       Classifiers for Detecting Out-of-Distribution Samples", ICLR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_blobs
+    >>> from confident_clf import ConfidentClassifier
+    >>> X, y = make_blobs(200, centers=[[-3, 0], [3, 0]], random_state=0)
+    >>> clf = ConfidentClassifier(lr=0.01, max_epochs=10, random_state=0).fit(X, y)
+    >>> clf.score(X, y)
+    1.0
+    >>> between, known = clf.ood_score([[0, 0], [3, 0]])
+    >>> bool(between > known)
+    True
+    """
+
+    _parameter_constraints = {
+        "module": [callable, None],
+        "ood_source": [StrOptions({"joint", "explicit"}), OODSource, None],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "generator": [callable, None],
+        "discriminator": [callable, None],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "entropy_weight": [Interval(Real, 0, None, closed="left")],
+        "image_shape": [tuple, list, None],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "gan_lr": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "ood_label": "no_validation",
+        "method": [StrOptions(set(LOGIT_SCORES))],
+        "device": [str, torch.device],
+        "callbacks": [list, tuple, None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        ood_source="joint",
+        beta=0.1,
+        generator=None,
+        discriminator=None,
+        latent_dim=100,
+        entropy_weight=0.0,
+        image_shape=None,
+        lr=1e-3,
+        gan_lr=1e-3,
+        batch_size=64,
+        max_epochs=50,
+        ood_label=None,
+        method="msp",
+        device="auto",
+        callbacks=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.module = module
+        self.ood_source = ood_source
+        self.beta = beta
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_dim = latent_dim
+        self.entropy_weight = entropy_weight
+        self.image_shape = image_shape
+        self.lr = lr
+        self.gan_lr = gan_lr
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.ood_label = ood_label
+        self.method = method
+        self.device = device
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, X_ood=None):
+        """Train classifier and source on the data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Training samples; uint8 images stay uint8, all else becomes float32.
+        y : array-like of shape (n,)
+            Labels of any kind; rows labelled `ood_label` are OOD samples.
+        X_ood : array-like of shape (m, ...) or None, default=None
+            OOD samples for a source that needs them, in the shape and units of `X`.
+
+        Returns
+        -------
+        ConfidentClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            Before any training: if a parameter is out of range, X is not finite or of
+            a wrong shape, there is only one class, the source needs OOD rows and has
+            none, or the other way round, or a network does not fit the data.
+        TypeError
+            If `module`, `generator` or `discriminator` does not make a module.
+        """
+        with unchanged_on_error(self):
+            device = resolve_device(self.device)
+            source = self._make_source()
+            X, y = self._validate_training(X, y)
+            X, y, X_ood = self._split_ood_rows(X, y, X_ood, source)
+            y = self._encode_labels(y)
+            with seeded(draw_seed(self.random_state), device):
+                self.net_ = self._make_net(source, device)
+                self._check_module(X)
+                self.net_.fit_tensors(*map(self._as_tensor, (X, y, X_ood)))
+        return self
+
+    def predict(self, X):
+        """Return the most probable class of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels out of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.classes_[self._logits(X).argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float64
+            Softmax of the logits, in the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return softmax(self._logits(X), axis=1)
+
+    def decision_function(self, X):
+        """Return the logits.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), or (n,) for two classes, float64
+            Unnormalised log-probabilities; for two classes the log-odds of
+            ``classes_[1]``.
+        """
+        check_is_fitted(self)
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def ood_score(self, X, method=None):
+        """Return a score that is higher for out-of-distribution samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+        method : str or None, default=None
+            One of the constructor's methods; None takes the constructor's.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            For "msp" between 0 and 1 - 1 / n_classes.
+
+        Raises
+        ------
+        ValueError
+            If the method is unknown.
+        """
+        check_is_fitted(self)
+        method = self.method if method is None else method
+        return score_logits(self._logits(X), method)
+
+    def score_samples(self, X, method=None):
+        """Return a score that is higher for in-distribution samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+        method : str or None, default=None
+            As in :meth:`ood_score`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            The negative :meth:`ood_score`.
+        """
+        return -self.ood_score(X, method=method)
+
+    def sample_ood(self, n):
+        """Return samples of the fitted source, in the units of X.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples, at least 1.
+
+        Returns
+        -------
+        ndarray of shape (n, features) or (n, channels, height, width)
+            As X in `fit`: uint8 where that was uint8, else float32. With an int
+            `random_state` always the same ones.
+
+        Raises
+        ------
+        ValueError
+            If `n` is not positive, or there is no source (``ood_source=None``).
+        """
+        check_is_fitted(self)
+        if not (isinstance(n, Integral) and n >= 1):
+            raise ValueError(f"n must be a positive integer; got {n!r}.")
+        if self.net_.source is None:
+            raise ValueError(
+                "There is nothing to sample from: the classifier was fitted with "
+                "ood_source=None. Fit it with another source, such as 'joint'."
+            )
+        with seeded(draw_seed(self.random_state), torch.device(self.net_.device)):
+            samples = self.net_.sample(n)
+        if self._format.dtype == np.uint8:
+            samples = np.rint(samples * 255).astype(np.uint8)
+        return samples.reshape(n, *self._format.shape)
+
+    @property
+    def history_(self):
+        """Losses of every player, a dict for each epoch."""
+        check_is_fitted(self)
+        return self.net_.history
+
+    @property
+    def n_epochs_(self):
+        """Number of epochs trained."""
+        return len(self.history_)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    def _make_source(self):
+        """Return the source that `ood_source` names."""
+        if self.ood_source == "joint":
+            return JointGAN(
+                self.generator,
+                self.discriminator,
+                latent_dim=self.latent_dim,
+                lr=self.gan_lr,
+                entropy_weight=self.entropy_weight,
+            )
+        if self.ood_source == "explicit":
+            return ExplicitOOD()
+        return self.ood_source
+
+    def _validate_training(self, X, y):
+        """Return X and y as arrays; learn the format of a sample."""
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            X, y = validate_data(
+                self, X, y, ensure_min_samples=2, **self._conversion(X)
+            )
+        check_classification_targets(y)
+        check_n_dimensions(X, self.image_shape)
+        self._format = SampleFormat.of(X)
+        self.input_shape_ = X.shape[1:]
+        if self.image_shape is not None:
+            self.input_shape_ = resolve_image_shape(self.image_shape, X.shape[1])
+        return X, y
+
+    def _validate(self, X):
+        """Return samples to predict, checked against those of `fit`."""
+        if len(self._format.shape) > 1:
+            # n_features_in_ is the number of channels: it says little about images.
+            return self._check_like_fit(X, "X")
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            X = validate_data(self, X, reset=False, **self._conversion(X))
+        self._format.check(X, "X")
+        return X
+
+    def _check_like_fit(self, X, name):
+        """Return samples as an array, checked to be of the format seen in `fit`."""
+        with np.errstate(over="ignore"):
+            X = check_array(X, input_name=name, **self._conversion(X))
+        self._format.check(X, name)
+        return X
+
+    def _conversion(self, X):
+        """Return how to convert X: pixels may stay uint8, all else becomes float32."""
+        is_image = self.image_shape is not None or getattr(X, "ndim", 2) == 4
+        dtype = [np.float32, np.uint8] if is_image else np.float32
+        return {"dtype": dtype, "order": "C", "allow_nd": True}
+
+    def _split_ood_rows(self, X, y, X_ood, source):
+        """Return the rows that are classes, their labels, and the OOD rows or None."""
+        uses_ood_rows = source is not None and source.needs_ood_rows
+        if X_ood is not None:
+            if not uses_ood_rows:
+                raise ValueError(
+                    f"X_ood was given, but ood_source={self.ood_source!r} does not use "
+                    "it. Set ood_source='explicit', or leave X_ood out."
+                )
+            X_ood = self._check_like_fit(X_ood, "X_ood")
+        is_ood = is_ood_label(y, self.ood_label)
+        if is_ood.any():
+            labelled = [X[is_ood]] if X_ood is None else [X[is_ood], X_ood]
+            X, y, X_ood = X[~is_ood], y[~is_ood], np.concatenate(labelled)
+        if uses_ood_rows and X_ood is None:
+            raise ValueError(
+                f"ood_source={self.ood_source!r} needs out-of-distribution rows: pass "
+                "fit(..., X_ood=...), or label rows of X with ood_label="
+                f"{self.ood_label!r}. Without such rows, use ood_source='joint'."
+            )
+        return X, y, X_ood if uses_ood_rows else None
+
+    def _encode_labels(self, y):
+        """Return the labels as 0 to K - 1; learn the classes."""
+        encoder = LabelEncoder().fit(y)
+        if len(encoder.classes_) < 2:
+            raise ValueError(
+                "ConfidentClassifier needs at least two classes; y has only one class, "
+                f"{encoder.classes_.tolist()}."
+            )
+        self.classes_ = encoder.classes_
+        return encoder.transform(y)
+
+    def _make_net(self, source, device):
+        """Return the net, its classifier on the device, its source yet to see data."""
+        net = JointNet(
+            partial(
+                build_classifier, self.module, self.input_shape_, len(self.classes_)
+            ),
+            source=source,
+            beta=self.beta,
+            optimizer=torch.optim.Adam,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            max_epochs=self.max_epochs,
+            callbacks=deepcopy(self.callbacks),
+            predict_nonlinearity=None,
+            device=device,
+            verbose=self.verbose,
+        )
+        return net.initialize()
+
+    def _check_module(self, X):
+        """Try the classifier on a few rows before any training."""
+        few = as_float(self._as_tensor(X[:4])).to(self.net_.device)
+        check_classifier(self.net_.module_, few, len(self.classes_))
+        if self.net_.source is not None:
+            warn_of_batch_norm(self.net_.module_)
+
+    def _as_tensor(self, array):
+        """Return labels, or samples in the shape that the networks see, as a tensor."""
+        if array is None:
+            return None
+        if array.ndim > 1:
+            array = array.reshape(len(array), *self.input_shape_)
+        return as_tensor(array)
+
+    def _logits(self, X):
+        """Return the logits, (n, n_classes) float64, of samples yet to be checked."""
+        X = self._validate(X).reshape(-1, *self.input_shape_)
+        return self.net_.logits(X).astype(np.float64)

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Leave an estimator as it was when a call on it is refused."""
+
+from contextlib import contextmanager
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Give an estimator its attributes back if the block raises, Ctrl-C included.
+
+    Parameters
+    ----------
+    estimator : object
+        Its attributes may be set in the block, not changed in place.
+    """
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

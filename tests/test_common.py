@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scikit-learn's own estimator checks, on every kind of classifier and detector.
+
+``pytest tests/test_common.py --seed-shift 1`` runs them with other seeds.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.utils import check_array
+from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
+    check_param_validation,
+    parametrize_with_checks,
+)
+from torch import nn
+
+from confident_clf import ConfidentClassifier, OODDetector
+from confident_clf.modules import MLPDiscriminator, MLPGenerator
+from tests.detector_instances import detector_instances
+
+fast = partial(ConfidentClassifier, lr=0.01, max_epochs=5)
+
+
+class ExplicitClassifier(ConfidentClassifier):
+    """The "explicit" regime, for checks that cannot give OOD rows: a wide ring."""
+
+    def fit(self, X, y):
+        # What is wrong with X is for the classifier to say.
+        rows = check_array(X, ensure_all_finite=False)
+        if not np.isfinite(rows).all():
+            return super().fit(X, y, X_ood=X)
+        rng = np.random.RandomState(0)
+        directions = rng.normal(size=rows.shape)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        center, radius = rows.mean(axis=0), np.abs(rows - rows.mean(axis=0)).max()
+        return super().fit(X, y, X_ood=center + 5 * radius * directions)
+
+
+class LineConvNet(nn.Sequential):
+    """A convolutional classifier for images of one line, of any length."""
+
+    def __init__(self, input_shape, n_classes):
+        channels, _, length = input_shape
+        super().__init__(
+            nn.Conv2d(channels, 16, (1, 3), padding="same"),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(16 * length, n_classes),
+        )
+
+
+CLASSIFIERS = [
+    fast(),
+    fast(ood_source=None),
+    fast(entropy_weight=0.1, method="energy", batch_size=16),
+    ExplicitClassifier(ood_source="explicit", lr=0.01, max_epochs=5),
+    # The checks have rows of many lengths: each is an image of one line.
+    fast(
+        module=LineConvNet,
+        generator=MLPGenerator,
+        discriminator=MLPDiscriminator,
+        image_shape=(1, 1, -1),
+    ),
+]
+
+# scikit-learn's checks set the random_state of what they check, not of what is in it.
+DETECTORS = [
+    *detector_instances(),
+    OODDetector(fast(random_state=0), target_tpr=0.5),
+    OODDetector(fast(random_state=0, ood_source=None), target_tpr=0.5, cv=2),
+]
+
+
+@parametrize_with_checks(CLASSIFIERS + DETECTORS)
+def test_scikit_learn_checks(estimator, check):
+    """Check that all of scikit-learn's checks pass, none skipped, none expected to."""
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS + DETECTORS, ids=repr)
+def test_parameters_are_validated(estimator):
+    """Check scikit-learn's check of parameters, which the decorator leaves out."""
+    check_param_validation(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=repr)
+def test_column_names_are_checked(estimator):
+    """Check scikit-learn's check of column names, which the decorator leaves out."""
+    check_dataframe_column_names_consistency(type(estimator).__name__, estimator)
