@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sphinx configuration: ``make docs`` builds docs/_build/html."""
+
+from confident_clf import __version__
+
+project = "confident_clf"
+author = "The confident_clf developers"
+release = __version__
+extensions = ["numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+autosummary_generate = True
+numpydoc_show_class_members = False
