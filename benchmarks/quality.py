@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measure how well each regime tells known samples from unknown ones.
+
+    python benchmarks/quality.py --data DIR
+
+DIR holds fashion_mnist_train.npz, fashion_mnist_test.npz, mnist_train.npz and
+mnist_test.npz, each with `images` (uint8, n x 28 x 28) and `labels`. Every regime runs
+at the defaults of the library but for what its name says; nothing is chosen here. The
+results go to docs/results/quality.json and quality.md.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import sklearn
+import skorch
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from confident_clf import ConfidentClassifier
+from confident_clf.metrics import expected_calibration_error, ood_report
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+# Parameters beside the defaults, for each task and regime.
+REGIMES = {
+    "digits": {
+        "cross entropy": {"ood_source": None},
+        "joint": {},
+        "joint, beta=1": {"beta": 1.0},
+        "explicit": {"ood_source": "explicit"},
+    },
+    "fashion": {
+        "cross entropy": {"ood_source": None, "max_epochs": 10},
+        "joint": {"max_epochs": 10},
+        "joint, beta=1": {"beta": 1.0, "max_epochs": 10},
+        "explicit": {"ood_source": "explicit", "max_epochs": 10},
+    },
+}
+TITLES = {
+    "digits": "scikit-learn's digits: 0-4 known (60 % train, 40 % test), 5-9 unknown "
+    '("explicit" trains on 60 % of them; all are tested on the other 40 %)',
+    "fashion": "Fashion-MNIST known (first 10,000 training images, 10 epochs, all test "
+    'images), MNIST test images unknown ("explicit" trains on MNIST training images)',
+}
+COLUMNS = {
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "tnr_at_tpr": "TNR at 95 % TPR",
+    "detection_accuracy": "detection accuracy",
+    "aupr_in": "AUPR in",
+    "aupr_out": "AUPR out",
+    "fpr_at_tpr_out": "FPR at 95 % TPR, OOD positive",
+    "ece": "ECE",
+    "seconds": "fit, s",
+}
+
+
+def digits(data, seed):
+    """Return train X, y, test X, y, unknown to train on, unknown to test on."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32).reshape(-1, 1, 8, 8)
+    known = y < 5
+    X_train, X_test, y_train, y_test = train_test_split(
+        X[known], y[known], test_size=0.4, stratify=y[known], random_state=seed
+    )
+    seen, unseen = train_test_split(
+        X[~known], test_size=0.4, stratify=y[~known], random_state=seed
+    )
+    return X_train, y_train, X_test, y_test, seen, unseen
+
+
+def fashion(data, seed):
+    """Return train X, y, test X, y, unknown to train on, unknown to test on."""
+
+    def load(name, limit=None):
+        with np.load(Path(data) / f"{name}.npz") as file:
+            return file["images"][:limit, None], file["labels"][:limit]
+
+    return (
+        *load("fashion_mnist_train", 10_000),
+        *load("fashion_mnist_test"),
+        load("mnist_train", 10_000)[0],
+        load("mnist_test")[0],
+    )
+
+
+def run(task, regime, seed, data):
+    """Return the figures of one fit."""
+    torch.set_num_threads(1)
+    params = REGIMES[task][regime]
+    X, y, X_test, y_test, seen, unseen = globals()[task](data, seed)
+    clf = ConfidentClassifier(**params, random_state=seed)
+    start = time.perf_counter()
+    clf.fit(X, y, X_ood=seen if params.get("ood_source") == "explicit" else None)
+    seconds = time.perf_counter() - start
+    report = ood_report(clf.score_samples(X_test), clf.score_samples(unseen))
+    # The confidences are minus `msp`: the calibration that matters is the classifier's.
+    del report["expected_calibration_error"]
+    labels = np.searchsorted(clf.classes_, y_test)
+    ece = expected_calibration_error(labels, clf.predict_proba(X_test))
+    return {
+        "task": task,
+        "regime": regime,
+        "seed": seed,
+        "accuracy": clf.score(X_test, y_test),
+        "ece": ece,
+        "seconds": seconds,
+        **report,
+        "last_epoch": {k: float(v) for k, v in clf.history_[-1].items() if "_" in k},
+    }
+
+
+def environment():
+    """Return what the figures depend on beside the code."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    )
+    return {
+        "commit": commit.stdout.strip(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+        "skorch": skorch.__version__,
+    }
+
+
+def to_markdown(results):
+    """Return the tables of all tasks: mean and standard deviation over the seeds."""
+    versions = ", ".join(f"{name} {value}" for name, value in environment().items())
+    lines = [
+        "# Quality",
+        "",
+        "Written by `python benchmarks/quality.py --data DIR`; see its first lines for",
+        "DIR. Score: maximum class probability (`msp`). Mean ± standard deviation over",
+        f"seeds. {versions}.",
+    ]
+    for task, regimes in REGIMES.items():
+        rows = [r for r in results if r["task"] == task]
+        if not rows:
+            continue
+        n = f"{rows[0]['n_in']} known and {rows[0]['n_out']} unknown test samples"
+        lines += ["", f"## {task}", "", f"{TITLES[task]}; {n}.", ""]
+        lines.append("| regime | seeds | " + " | ".join(COLUMNS.values()) + " |")
+        lines.append("|---" * (len(COLUMNS) + 2) + "|")
+        for regime in regimes:
+            runs = [r for r in rows if r["regime"] == regime]
+            if runs:
+                seeds = " ".join(str(r["seed"]) for r in runs)
+                cells = [_cell([r[key] for r in runs], key) for key in COLUMNS]
+                lines.append(f"| {regime} | {seeds} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values, key):
+    """Return mean and spread of one figure."""
+    digits = 0 if key == "seconds" else 4 if key == "accuracy" else 3
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.{digits}f} ± {spread:.{digits}f}"
+
+
+def main():
+    """Run what is asked for, and write JSON and Markdown after every fit."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, help="folder of the .npz files")
+    parser.add_argument("--tasks", nargs="+", default=list(REGIMES), choices=REGIMES)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3])
+    parser.add_argument("--jobs", type=int, default=2, help="fits at once")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    todo = [
+        (task, regime, seed)
+        for seed in args.seeds
+        for task in args.tasks
+        for regime in REGIMES[task]
+    ]
+    results = []
+    fits = (joblib.delayed(run)(*which, args.data) for which in todo)
+    parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
+    for result in parallel(fits):
+        results.append(result)
+        results.sort(key=lambda r: (r["task"], r["regime"], r["seed"]))
+        record = {"environment": environment(), "results": results}
+        (args.out / "quality.json").write_text(json.dumps(record, indent=1) + "\n")
+        (args.out / "quality.md").write_text(to_markdown(results))
+        print(
+            *(f"{result[k]}" for k in ("task", "regime", "seed", "auroc")), flush=True
+        )
+    print((args.out / "quality.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
