@@ -364,10 +364,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
                 "ood_source=None. Fit it with another source, such as 'joint'."
             )
         with seeded(draw_seed(self.random_state), torch.device(self.net_.device)):
-            samples = self.net_.sample(n)
-        if self._format.dtype == np.uint8:
-            samples = np.rint(samples * 255).astype(np.uint8)
-        return samples.reshape(n, *self._format.shape)
+            return self._format.restore(self.net_.sample(n))
 
     @property
     def history_(self):
@@ -379,9 +376,6 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     def n_epochs_(self):
         """Number of epochs trained."""
         return len(self.history_)
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "net_")
 
     def _make_source(self):
         """Return the source that `ood_source` names."""

@@ -149,12 +149,18 @@ def plot_samples(clf, X):
 # Run it
 # ------
 
-if __name__ == "__main__":
-    # Networks of this size are fastest on one thread.
-    torch.set_num_threads(1)
+
+def main():
+    """Print the table and draw the figures."""
     OUTPUT.mkdir(exist_ok=True)
     reports, last = compare()
     print_table(reports)
     plot_histograms(last)
     plot_samples(last["joint"][0], split(SEEDS[-1])[0])
     print(f"\nFigures: {OUTPUT}/histograms.png, {OUTPUT}/boundary_samples.png")
+
+
+if __name__ == "__main__":
+    # Networks of this size are fastest on one thread.
+    torch.set_num_threads(1)
+    main()

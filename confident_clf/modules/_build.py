@@ -10,7 +10,7 @@ from confident_clf.modules._dcgan import DCDiscriminator, DCGenerator
 from confident_clf.modules._mlp import MLP, MLPDiscriminator, MLPGenerator
 from confident_clf.modules._sizes import MIN_IMAGE_SIZE
 
-# role -> (default for rows, default for images). The GAN has half the reference's width:
+# role -> (default for rows, for images). The GAN has half the width of the reference:
 # on 28x28 images it is as good, and a step of joint training takes half the time.
 _DEFAULTS = {
     "module": (MLP, SmallConvNet),

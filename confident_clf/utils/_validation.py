@@ -58,6 +58,23 @@ class SampleFormat(NamedTuple):
                 f"were floats up to {self.max:g}. Pass floats of the same scale."
             )
 
+    def restore(self, samples):
+        """Return samples in the units of the networks in the user's format.
+
+        Parameters
+        ----------
+        samples : ndarray of shape (n, *input_shape), float32
+            In [0, 1] where the user's are uint8.
+
+        Returns
+        -------
+        ndarray of shape (n, *shape), float32 or uint8
+            The samples.
+        """
+        if self.dtype == np.uint8:
+            samples = np.rint(samples * 255).astype(np.uint8)
+        return samples.reshape(len(samples), *self.shape)
+
 
 def check_n_dimensions(X, image_shape):
     """Raise ValueError unless `X` holds rows, or images of four dimensions."""

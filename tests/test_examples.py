@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a newcomer runs first: the README's example and the demo."""
+
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_readme_example(capsys):
+    """Check that the first example prints what the README says, to a few hundredths."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, output = re.search(
+        r"```python\n(.*?)```\s+```\n(.*?)```", readme, re.DOTALL
+    ).groups()
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+
+    def numbers(text):
+        return [float(number) for number in re.findall(r"\d\.\d+", text)]
+
+    # The last digits depend on the processor.
+    assert numbers(printed) == pytest.approx(numbers(output), abs=0.06)
+    assert re.findall(r"[a-z ]+", printed) == re.findall(r"[a-z ]+", output)
+
+
+def test_demo(tmp_path, capsys):
+    """Check the demo with one seed: its ranking of the regimes, table and pictures."""
+    demo = runpy.run_path(str(ROOT / "examples" / "plot_digits.py"))
+    main = demo["main"]
+    main.__globals__.update(OUTPUT=tmp_path, SEEDS=[0, 1])
+    main()
+    rows = re.findall(
+        r"^(cross entropy|joint|explicit) +(.*)", capsys.readouterr().out, re.MULTILINE
+    )
+    means = {
+        name: np.array(re.findall(r"(\d\.\d+) ±", cells), float) for name, cells in rows
+    }
+    assert all(mean[0] > 0.98 for mean in means.values())  # accuracy
+    assert means["explicit"][1] > 0.99 > means["cross entropy"][1]  # AUROC
+    for name in ("histograms.png", "boundary_samples.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
