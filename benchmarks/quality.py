@@ -92,11 +92,14 @@ def fashion(data, seed):
     )
 
 
+LOADERS = {"digits": digits, "fashion": fashion}
+
+
 def run(task, regime, seed, data):
     """Return the figures of one fit."""
     torch.set_num_threads(1)
     params = REGIMES[task][regime]
-    X, y, X_test, y_test, seen, unseen = globals()[task](data, seed)
+    X, y, X_test, y_test, seen, unseen = LOADERS[task](data, seed)
     clf = ConfidentClassifier(**params, random_state=seed)
     start = time.perf_counter()
     clf.fit(X, y, X_ood=seen if params.get("ood_source") == "explicit" else None)
