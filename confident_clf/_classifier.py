@@ -45,7 +45,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     ----------
     module : callable or None, default=None
         ``module(input_shape, n_classes)`` returns the classifier, a
-        :class:`torch.nn.Module` that maps (n, *input_shape) to logits (n, n_classes):
+        :class:`torch.nn.Module` that maps samples to logits (n, n_classes):
         a class, a :func:`functools.partial` of one, or any function. None takes an
         :class:`~confident_clf.modules.MLP` for rows and a
         :class:`~confident_clf.modules.SmallConvNet` for images.
@@ -98,7 +98,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         The labels seen in `fit`, without `ood_label`.
     n_features_in_ : int
         Number of features; of channels for 4-D images.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where all of them are strings.
     input_shape_ : tuple of int
         Shape of a sample as the networks see it.

@@ -76,14 +76,14 @@ class OODDetector(
     Attributes
     ----------
     n_features_in_ : int
-        Number of features seen during :term:`fit`, for two-dimensional X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during :term:`fit`, where all are strings.
+        Number of features seen during `fit`, for two-dimensional X.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`, where all are strings.
     estimator_ : estimator
         The fitted estimator that scores new samples.
     classes_ : ndarray of shape (n_classes,)
         Classes of `estimator_`, where it has them.
-    calibration_scores_ : ndarray of shape (n_calibration_,)
+    calibration_scores_ : ndarray of shape (`n_calibration_`,)
         Confidences of the calibration rows, in ascending order, each lowered by a
         relative 1e-9, so that the same row is never below itself by rounding.
     n_calibration_ : int

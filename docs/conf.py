@@ -11,3 +11,5 @@ exclude_patterns = ["_build"]
 html_theme = "alabaster"
 autosummary_generate = True
 numpydoc_show_class_members = False
+# Methods that scikit-learn's base classes bring refer to its own glossary.
+suppress_warnings = ["ref.ref", "ref.term"]

@@ -59,7 +59,7 @@ class SmallConvNet(nn.Module):
         self.apply(_init_for_relu)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, (n, n_classes), of images (n, *input_shape)."""
+        """Return the logits, (n, n_classes), of images."""
         return self.head(self.features(x))
 
 

@@ -58,7 +58,7 @@ class DCGenerator(nn.Module):
         self.apply(_init_dcgan)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return images (n, *output_shape) in [0, 1] for latents (n, latent_dim)."""
+        """Return images ``(n, *output_shape)`` in [0, 1] of latents."""
         images = self.layers(z[:, :, None, None])
         return images[:, :, : self.height, : self.width]
 

@@ -49,7 +49,7 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, (n, n_classes), of samples (n, *input_shape)."""
+        """Return the logits, (n, n_classes), of samples."""
         return self.head(self.features(x.flatten(1)))
 
 
@@ -90,7 +90,7 @@ class MLPGenerator(nn.Module):
         self.head = nn.Linear(sizes[-1], math.prod(output_shape))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return samples (n, *output_shape) for latent vectors (n, latent_dim)."""
+        """Return samples, ``(n, *output_shape)``, for latent vectors."""
         return self.head(self.features(z)).unflatten(1, self.output_shape)
 
 

@@ -28,8 +28,8 @@ class JointGAN(OODSource):
     Parameters
     ----------
     generator : callable or None, default=None
-        ``generator(latent_dim, output_shape)`` returns a network that maps (n,
-        latent_dim) to (n, *output_shape) in standard units: for images 0 and 1 stand
+        ``generator(latent_dim, output_shape)`` returns a network that maps latent
+        vectors (n, latent_dim) to samples in standard units: for images 0 and 1 stand
         for the least and the greatest value in the training data, for rows 0 and 1 for
         each feature's mean and one standard deviation above it. None takes a
         :class:`~confident_clf.modules.DCGenerator` of width 32 for images, a
