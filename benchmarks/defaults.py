@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Choose the GAN's default learning rate, on data that no result is reported on.
+
+    python benchmarks/defaults.py --data DIR
+
+Known: 5,000 of the first 50,000 training images of Fashion-MNIST, 10 epochs; tested on
+the last 10,000 training images. Unknown: seven stand-ins, two real (street-view
+characters, CIFAR-10, both in grey) and five made (random strokes; the known images
+patch-shuffled, reduced to edges, or turned by 90 degrees; uniform noise). DIR holds
+fashion_mnist_train.npz, streetview_chars.npz and cifar10_test.npz, the latter two with
+JPEG bytes in `jpeg` from `offsets`. Pillow decodes them (it comes with torchvision).
+"""
+
+import argparse
+import io
+from itertools import pairwise
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from confident_clf import ConfidentClassifier
+from confident_clf.metrics import auroc
+
+RATES = [2e-4, 5e-4, 1e-3, 2e-3]
+SEEDS = [0, 1]
+N = 3000
+
+
+def grey(path):
+    """Return the middle 28x28 pixels of 32x32 JPEG images, in grey."""
+    with np.load(path) as file:
+        data, offsets = file["jpeg"].tobytes(), file["offsets"][: N + 1]
+    images = [
+        Image.open(io.BytesIO(data[start:end])).convert("L")
+        for start, end in pairwise(offsets)
+    ]
+    return np.stack(images)[:, None, 2:30, 2:30]
+
+
+def strokes(rng):
+    """Return an image of one to three random curves on black."""
+    image = Image.new("L", (28, 28))
+    draw = ImageDraw.Draw(image)
+    t = np.linspace(0, 1, 12)[:, None]
+    for _ in range(rng.integers(1, 4)):
+        a, b, c = rng.uniform(3, 25, (3, 2))
+        curve = (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c
+        color, width = int(rng.integers(150, 256)), int(rng.integers(1, 4))
+        draw.line([tuple(point) for point in curve], fill=color, width=width)
+    return np.asarray(image)[None]
+
+
+def patch_shuffled(images, rng):
+    """Return images (n, 1, 28, 28) with their 7x7 patches in random order."""
+    order = rng.permuted(np.tile(np.arange(16), (len(images), 1)), axis=1)
+    patches = images.reshape(-1, 4, 7, 4, 7).transpose(0, 1, 3, 2, 4)
+    patches = patches.reshape(-1, 16, 7, 7)[np.arange(len(images))[:, None], order]
+    grid = patches.reshape(-1, 4, 4, 7, 7).transpose(0, 1, 3, 2, 4)
+    return grid.reshape(-1, 1, 28, 28)
+
+
+def stand_ins(data, known):
+    """Return the unknown sets by name, each uint8 (n, 1, 28, 28)."""
+    rng = np.random.default_rng(123)
+    edges = 2 * np.abs(np.diff(known.astype(int), axis=3, append=0))
+    return {
+        "characters": grey(data / "streetview_chars.npz"),
+        "CIFAR-10": grey(data / "cifar10_test.npz"),
+        "strokes": np.stack([strokes(rng) for _ in range(N)]),
+        "shuffled": patch_shuffled(known, rng),
+        "edges": edges.clip(0, 255).astype(np.uint8),
+        "turned": np.rot90(known, axes=(2, 3)),
+        "noise": rng.integers(0, 256, (N, 1, 28, 28)).astype(np.uint8),
+    }
+
+
+def evaluate(data, params, seed):
+    """Return accuracy and the AUROC on every stand-in, for one fit."""
+    torch.set_num_threads(1)
+    with np.load(data / "fashion_mnist_train.npz") as file:
+        X, y = file["images"][:, None], file["labels"]
+    train = np.random.default_rng(seed).permutation(50_000)[:5000]
+    X_test, y_test = X[50_000:], y[50_000:]
+    clf = ConfidentClassifier(**params, max_epochs=10, random_state=seed)
+    clf.fit(X[train], y[train])
+    known = clf.score_samples(X_test)
+    figures = {"accuracy": clf.score(X_test, y_test)}
+    for name, images in stand_ins(data, X_test[:N]).items():
+        scores = np.concatenate([known, clf.score_samples(images)])
+        figures[name] = auroc(np.arange(len(scores)) < len(known), scores)
+    return figures
+
+
+def main():
+    """Print a line for every learning rate and seed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--jobs", type=int, default=2, help="fits at once")
+    args = parser.parse_args()
+    todo = [({"ood_source": None}, seed) for seed in SEEDS]
+    todo += [({"gan_lr": rate}, seed) for rate in RATES for seed in SEEDS]
+    results = joblib.Parallel(args.jobs)(
+        joblib.delayed(evaluate)(args.data, params, seed) for params, seed in todo
+    )
+    for (params, seed), figures in zip(todo, results, strict=True):
+        mean = np.mean([v for k, v in figures.items() if k != "accuracy"])
+        cells = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        print(f"{params} seed {seed}: mean AUROC {mean:.3f}; {cells}")
+
+
+if __name__ == "__main__":
+    main()
