@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from confident_clf.losses import confidence_loss
+from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._optim import descend
 from confident_clf.utils._tensors import as_float, as_tensor
 
@@ -85,7 +86,7 @@ class JointNet(NeuralNet):
         x = as_float(x)
         losses = {}
         if self.source is not None:
-            losses |= self.source_.step(x, self.module_, self.beta)
+            losses |= self.source_.step(x, self)
         classifier_losses, logits = self._step_classifier(x, y)
         losses |= classifier_losses
         self.epoch_losses_.add(losses, len(x))
@@ -156,52 +157,3 @@ def inference_batch_size(input_shape):
     """
     exponent = math.log2(2**15 / math.prod(input_shape))
     return 2 ** int(np.clip(exponent, 5, 9))
-
-
-class ShuffledBatches:
-    """Iterate over shuffled batches of tensors by slicing them, epoch after epoch.
-
-    A last batch of one sample is merged into the batch before it: BatchNorm, in the
-    default discriminator among others, cannot learn from one sample.
-
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        All of the same length n >= 2.
-    batch_size : int
-        At least 2.
-    """
-
-    def __init__(self, tensors, batch_size):
-        self.tensors = tensors
-        self.batch_size = batch_size
-
-    def __iter__(self):
-        order = torch.randperm(len(self.tensors[0]))
-        batches = list(order.split(self.batch_size))
-        if len(batches) > 1 and len(batches[-1]) == 1:
-            batches[-2:] = [torch.cat(batches[-2:])]
-        for index in batches:
-            yield tuple(tensor[index] for tensor in self.tensors)
-
-
-class EpochMeans:
-    """Means of losses over an epoch, weighted by batch size.
-
-    Sums stay on the device until the epoch is over: reading a number from a GPU makes
-    it wait for all the work before.
-    """
-
-    def __init__(self):
-        self.sums = {}
-        self.n = 0
-
-    def add(self, losses, n):
-        """Add the losses of a batch of `n` samples."""
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * n
-        self.n += n
-
-    def means(self):
-        """Return the means, dict of str to float."""
-        return {name: total.item() / self.n for name, total in self.sums.items()}

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from confident_clf._net import EpochMeans, JointNet, ShuffledBatches
+from confident_clf._net import JointNet
 from confident_clf.modules import MLP
 from confident_clf.sources import ExplicitOOD, JointGAN, OODSource
+from confident_clf.utils._batches import EpochMeans
 
 
 def make_net(source, module=None, beta=0.5):
@@ -157,7 +158,7 @@ def test_generator_step_leaves_the_classifiers_batch_norm_alone():
     """Check that running statistics see the classifier's own step only, once."""
     net, x = make_net(JointGAN(latent_dim=5), module=BatchNormNet)
     norm = net.module_[1]
-    net.source_.step(x, net.module_, 0.5)
+    net.source_.step(x, net)
     assert norm.num_batches_tracked.item() == 0
     assert net.module_.training
     net._step_classifier(x, torch.arange(40) % 4)
@@ -209,45 +210,6 @@ def test_logits_do_not_depend_on_the_batch():
     np.testing.assert_allclose(
         together, net.module_(torch.from_numpy(x)).detach(), atol=1e-5
     )
-
-
-@pytest.mark.parametrize(
-    ("n", "batch_size", "sizes"),
-    [
-        (10, 4, [4, 4, 2]),
-        (9, 4, [4, 5]),  # a last batch of one joins the one before
-        (8, 4, [4, 4]),
-        (3, 4, [3]),
-        (2, 2, [2]),
-        (3, 2, [3]),
-    ],
-)
-def test_batches_cover_every_row_once(n, batch_size, sizes):
-    """Check sizes, coverage, and that rows stay together with their labels."""
-    torch.manual_seed(0)
-    x = torch.arange(n)
-    for _ in range(2):
-        batches = list(ShuffledBatches((x, 10 * x), batch_size))
-        assert [len(a) for a, _ in batches] == sizes
-        assert sorted(torch.cat([a for a, _ in batches]).tolist()) == x.tolist()
-        assert all(torch.equal(10 * a, b) for a, b in batches)
-
-
-def test_batches_are_shuffled_anew_each_epoch():
-    """Check that two epochs come in different orders."""
-    torch.manual_seed(0)
-    batches = ShuffledBatches((torch.arange(50),), 50)
-    (first,), (second,) = next(iter(batches)), next(iter(batches))
-    assert not torch.equal(first, second)
-    assert not torch.equal(first, torch.arange(50))
-
-
-def test_history_holds_means_over_samples():
-    """Check that batches count by their size, against a mean by hand."""
-    means = EpochMeans()
-    means.add({"a": torch.tensor(1.0)}, 4)
-    means.add({"a": torch.tensor(4.0)}, 2)
-    assert means.means() == {"a": 2.0}
 
 
 def test_keyboard_interrupt_is_not_swallowed():

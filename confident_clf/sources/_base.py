@@ -69,17 +69,16 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             Where networks and samples must be.
         """
 
-    def step(self, x: Tensor, classifier: nn.Module, beta: float) -> dict[str, Tensor]:
+    def step(self, x: Tensor, net) -> dict[str, Tensor]:
         """Move the source's own networks on one batch.
 
         Parameters
         ----------
         x : Tensor of shape (n, *input_shape), float32
             A batch of training samples.
-        classifier : nn.Module
-            Returns logits; must not be changed.
-        beta : float
-            Weight of the KL term.
+        net : JointNet
+            ``net.module_`` is the classifier, which must not be changed, and
+            ``net.beta`` the weight of the KL term.
 
         Returns
         -------

@@ -97,12 +97,12 @@ class JointGAN(OODSource):
         self.generator_optimizer_ = _adam(self.generator_, self.lr)
         self.discriminator_optimizer_ = _adam(self.discriminator_, self.lr)
 
-    def step(self, x: Tensor, classifier: nn.Module, beta: float) -> dict[str, Tensor]:
+    def step(self, x: Tensor, net) -> dict[str, Tensor]:
         """Move the discriminator, then the generator; return their losses."""
         fake = self._generate(len(x))
         return {
             "discriminator_loss": self._step_discriminator(x, fake.detach()),
-            "generator_loss": self._step_generator(fake, classifier, beta),
+            "generator_loss": self._step_generator(fake, net.module_, net.beta),
         }
 
     @torch.no_grad()

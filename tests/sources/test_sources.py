@@ -2,6 +2,7 @@
 """Tests of the sources: units, parameters, and what they may be given."""
 
 import pickle
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -11,6 +12,13 @@ from confident_clf.modules import DCGenerator
 from confident_clf.sources import ExplicitOOD, JointGAN, OODSource
 
 CPU = torch.device("cpu")
+
+
+class Net(NamedTuple):
+    """What a source sees of the net."""
+
+    module_: torch.nn.Module
+    beta: float
 
 
 def test_gan_learns_range_of_images():
@@ -50,7 +58,7 @@ def test_gan_step_reports_losses_without_graph():
     x = torch.randn(20, 3)
     source = JointGAN(latent_dim=4)
     source.prepare(x, None, CPU)
-    losses = source.step(x, torch.nn.Linear(3, 2), 0.1)
+    losses = source.step(x, Net(torch.nn.Linear(3, 2), 0.1))
     assert list(losses) == ["discriminator_loss", "generator_loss"]
     assert not any(loss.requires_grad for loss in losses.values())
 
@@ -93,7 +101,7 @@ def test_entropy_weight_spreads_the_samples():
         source = JointGAN(latent_dim=4, lr=2e-3, entropy_weight=entropy_weight)
         source.prepare(x, None, CPU)
         for _ in range(60):
-            source.step(x, torch.nn.Linear(6, 2), 0.0)
+            source.step(x, Net(torch.nn.Linear(6, 2), 0.0))
         features = source.discriminator_.features(
             source._standardize(source.sample(64))
         )
