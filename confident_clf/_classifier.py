@@ -18,7 +18,8 @@ from confident_clf._net import JointNet
 from confident_clf.modules._build import build_classifier
 from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
 from confident_clf.scores import LOGIT_SCORES, score_logits
-from confident_clf.sources import ExplicitOOD, JointGAN, OODSource
+from confident_clf.sources import OODSource
+from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._device import resolve_device
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
@@ -49,21 +50,24 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         a class, a :func:`functools.partial` of one, or any function. None takes an
         :class:`~confident_clf.modules.MLP` for rows and a
         :class:`~confident_clf.modules.SmallConvNet` for images.
-    ood_source : {"joint", "explicit"}, OODSource or None, default="joint"
+    ood_source : {"joint", "gan", "explicit", "noise"}, OODSource, list or None, \
+            default="joint"
         Where the OOD samples come from. "joint": a GAN trained together with the
-        classifier, eq. (2) of [1]_. "explicit": the rows given as `X_ood` or labelled
-        `ood_label`. None: plain cross entropy. An
-        :class:`~confident_clf.sources.OODSource` is cloned.
+        classifier, eq. (2) of [1]_. "gan": the original GAN, trained first. "explicit":
+        the rows given as `X_ood` or labelled `ood_label`. "noise": see
+        :class:`~confident_clf.sources.NoiseOOD`. None: plain cross entropy. An
+        :class:`~confident_clf.sources.OODSource` is cloned. A list mixes sources in
+        equal shares, or in those of pairs ``(source, share)``.
     beta : float, default=0.1
         Weight of the KL term, at least 0, for classifier and generator.
     generator : callable or None, default=None
-        Network of the "joint" source: see :class:`~confident_clf.sources.JointGAN`.
+        Network of "joint" and "gan": see :class:`~confident_clf.sources.JointGAN`.
     discriminator : callable or None, default=None
-        Network of the "joint" source: see :class:`~confident_clf.sources.JointGAN`.
+        Network of "joint" and "gan": see :class:`~confident_clf.sources.JointGAN`.
     latent_dim : int, default=100
-        Size of the generator's latent vector, for "joint".
+        Size of the generator's latent vector, for "joint" and "gan".
     entropy_weight : float, default=0.0
-        Weight of the generator's entropy, for "joint".
+        Weight of the generator's entropy, for "joint" and "gan".
     image_shape : tuple of (channels, height, width) or None, default=None
         Says that the rows of a 2-D X are images, flattened, so that scalers and column
         tools work on them; one size may be -1: what is left. Leave None for rows of
@@ -71,7 +75,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     lr : float, default=1e-3
         Learning rate of the classifier's Adam.
     gan_lr : float, default=1e-3
-        Learning rate of the generator's and the discriminator's Adam, for "joint".
+        Learning rate of the GAN's Adam, for "joint" and "gan".
     batch_size : int, default=64
         Training samples in a batch, at least 2; as many OOD samples go with them.
     max_epochs : int, default=50
@@ -146,7 +150,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints = {
         "module": [callable, None],
-        "ood_source": [StrOptions({"joint", "explicit"}), OODSource, None],
+        "ood_source": [StrOptions(set(NAMES)), OODSource, list, None],
         "beta": [Interval(Real, 0, None, closed="left")],
         "generator": [callable, None],
         "discriminator": [callable, None],
@@ -378,18 +382,19 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         return len(self.history_)
 
     def _make_source(self):
-        """Return the source that `ood_source` names."""
-        if self.ood_source == "joint":
-            return JointGAN(
-                self.generator,
-                self.discriminator,
-                latent_dim=self.latent_dim,
-                lr=self.gan_lr,
-                entropy_weight=self.entropy_weight,
-            )
-        if self.ood_source == "explicit":
-            return ExplicitOOD()
-        return self.ood_source
+        """Return the source that `ood_source` stands for."""
+        return make_source(
+            self.ood_source,
+            gan={
+                "generator": self.generator,
+                "discriminator": self.discriminator,
+                "latent_dim": self.latent_dim,
+                "lr": self.gan_lr,
+                "entropy_weight": self.entropy_weight,
+            },
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+        )
 
     def _validate_training(self, X, y):
         """Return X and y as arrays; learn the format of a sample."""

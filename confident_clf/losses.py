@@ -19,6 +19,7 @@ __all__ = [
     "discriminator_loss",
     "generator_loss",
     "kl_to_uniform",
+    "prediction_entropy",
     "pull_away_term",
 ]
 
@@ -56,6 +57,38 @@ def kl_to_uniform(logits: Tensor) -> Tensor:
     # divergences exact.
     cross_entropy = logits.logsumexp(dim=1) - logits.mean(dim=1)  # (n,)
     return (cross_entropy - math.log(n_classes)).mean()
+
+
+def prediction_entropy(logits: Tensor) -> Tensor:
+    """Entropy of the predicted distribution, averaged over the batch.
+
+    What the generator of [1]_ makes small, in place of :func:`kl_to_uniform`: samples
+    that the classifier is sure of.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, K)
+        Unnormalised log-probabilities.
+
+    Returns
+    -------
+    Tensor of shape ()
+        Between 0 (sure) and log K (uniform), in nats.
+
+    References
+    ----------
+    .. [1] K. Sricharan and A. Srivastava, "Building robust classifiers through
+       generation of confident out of distribution examples", 2018.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.losses import prediction_entropy
+    >>> print(round(prediction_entropy(torch.zeros(2, 10)).item(), 4))
+    2.3026
+    """
+    log_p = F.log_softmax(logits, dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1).mean()
 
 
 def confidence_loss(

@@ -22,6 +22,7 @@ KINDS = {
     "joint": {},
     "none": {"ood_source": None},
     "explicit": {"ood_source": "explicit", "ood_label": "unknown"},
+    "gan + noise": {"ood_source": ["gan", "noise"]},
 }
 METHODS = [
     "predict",

@@ -4,5 +4,15 @@
 from confident_clf.sources._base import OODSource
 from confident_clf.sources._explicit import ExplicitOOD
 from confident_clf.sources._gan import JointGAN
+from confident_clf.sources._mixture import MixtureOOD
+from confident_clf.sources._noise import NoiseOOD
+from confident_clf.sources._original_gan import OriginalGAN
 
-__all__ = ["ExplicitOOD", "JointGAN", "OODSource"]
+__all__ = [
+    "ExplicitOOD",
+    "JointGAN",
+    "MixtureOOD",
+    "NoiseOOD",
+    "OODSource",
+    "OriginalGAN",
+]

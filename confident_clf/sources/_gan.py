@@ -8,6 +8,7 @@ from confident_clf.losses import (
     discriminator_loss,
     generator_loss,
     kl_to_uniform,
+    prediction_entropy,
     pull_away_term,
 )
 from confident_clf.modules._build import build_discriminator, build_generator
@@ -47,10 +48,18 @@ class JointGAN(OODSource):
         Weight of the generator's entropy, whose estimate is the negative pull-away
         term; needs a discriminator with a method ``features(x)``.
 
+    objective : {"uniform", "confident"}, default="uniform"
+        What the generator aims at beside the discriminator: samples that the classifier
+        is unsure of, as in [1]_, or samples that it is sure of, as in [2]_, where the
+        term is the entropy of the prediction. The classifier learns to be unsure of
+        them either way.
+
     References
     ----------
     .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
        Out-of-Distribution Samples", ICLR 2018, eq. (2).
+    .. [2] K. Sricharan and A. Srivastava, "Building robust classifiers through
+       generation of confident out of distribution examples", 2018.
 
     Examples
     --------
@@ -69,6 +78,7 @@ class JointGAN(OODSource):
         latent_dim=100,
         lr=1e-3,
         entropy_weight=0.0,
+        objective="uniform",
     ):
         super().__init__()
         self.generator = generator
@@ -76,9 +86,15 @@ class JointGAN(OODSource):
         self.latent_dim = latent_dim
         self.lr = lr
         self.entropy_weight = entropy_weight
+        self.objective = objective
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Learn the units of the data; make networks and optimizers."""
+        if self.objective not in _OBJECTIVES:
+            raise ValueError(
+                f"objective={self.objective!r} must be one of "
+                f"{', '.join(map(repr, _OBJECTIVES))}."
+            )
         offset, scale = _standard_units(x)
         self.register_buffer("offset_", offset.to(device))
         self.register_buffer("scale_", scale.to(device))
@@ -117,13 +133,14 @@ class JointGAN(OODSource):
         return loss.detach()
 
     def _step_generator(
-        self, fake: Tensor, classifier: nn.Module, beta: float
+        self, fake: Tensor, classifier: nn.Module | None = None, beta: float = 0.0
     ) -> Tensor:
         """Fool the discriminator, yet leave the classifier unsure: (b) + (c) - H."""
-        # In training mode the classifier would count fakes in its BatchNorm statistics.
-        with evaluating(classifier):
-            kl = kl_to_uniform(classifier(fake))
-        loss = generator_loss(self._judge(fake)) + beta * kl
+        loss = generator_loss(self._judge(fake))
+        if beta > 0:
+            # In training mode it would count fakes in its BatchNorm statistics.
+            with evaluating(classifier):
+                loss = loss + beta * _OBJECTIVES[self.objective](classifier(fake))
         if self.entropy_weight:
             features = self.discriminator_.features(self._standardize(fake))
             loss = loss + self.entropy_weight * pull_away_term(features)
@@ -142,6 +159,9 @@ class JointGAN(OODSource):
     def _standardize(self, x: Tensor) -> Tensor:
         """Return samples in standard units."""
         return (x - self.offset_) / self.scale_
+
+
+_OBJECTIVES = {"uniform": kl_to_uniform, "confident": prediction_entropy}
 
 
 def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A GAN trained before the classifier, without the KL term: the paper's orange bar."""
+
+from torch import Tensor, nn
+
+from confident_clf.sources._gan import JointGAN
+from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.utils._tensors import as_float
+
+
+class OriginalGAN(JointGAN):
+    """The original GAN [2]_: trained first, on the data alone, then frozen.
+
+    Its samples imitate the data. Those that fail to can serve as boundary samples all
+    the same: [1]_ finds them useful "often (but not always)".
+
+    Parameters
+    ----------
+    generator : callable or None, default=None
+        As in :class:`JointGAN`.
+    discriminator : callable or None, default=None
+        As in :class:`JointGAN`.
+    latent_dim : int, default=100
+        Size of the latent vector z, drawn from N(0, 1).
+    lr : float, default=1e-3
+        Learning rate of Adam, betas (0.5, 0.999), for both networks.
+    entropy_weight : float, default=0.0
+        Weight of the generator's entropy, as in :class:`JointGAN`.
+    max_epochs : int, default=50
+        Passes over the training data.
+    batch_size : int, default=64
+        Training samples in a batch, at least 2.
+
+    References
+    ----------
+    .. [1] Lee et al., "Training Confidence-calibrated Classifiers for Detecting
+       Out-of-Distribution Samples", ICLR 2018, section 3.
+    .. [2] I. Goodfellow et al., "Generative adversarial nets", NIPS 2014.
+
+    Examples
+    --------
+    >>> from confident_clf import ConfidentClassifier
+    >>> from confident_clf.sources import OriginalGAN
+    >>> clf = ConfidentClassifier(ood_source=OriginalGAN(max_epochs=10))
+    """
+
+    def __init__(
+        self,
+        generator=None,
+        discriminator=None,
+        *,
+        latent_dim=100,
+        lr=1e-3,
+        entropy_weight=0.0,
+        max_epochs=50,
+        batch_size=64,
+    ):
+        super().__init__(
+            generator,
+            discriminator,
+            latent_dim=latent_dim,
+            lr=lr,
+            entropy_weight=entropy_weight,
+        )
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+        """Train both networks, then freeze them; keep the losses in `history_`."""
+        super().prepare(x, x_ood, device)
+        self.history_ = []
+        batches = ShuffledBatches((x,), self.batch_size)
+        for _ in range(self.max_epochs):
+            losses = EpochMeans()
+            for (batch,) in batches:
+                real = as_float(batch.to(device))
+                fake = self._generate(len(real))
+                step = {
+                    "discriminator_loss": self._step_discriminator(real, fake.detach()),
+                    "generator_loss": self._step_generator(fake),
+                }
+                losses.add(step, len(real))
+            self.history_.append(losses.means())
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Stay in evaluation mode once frozen: BatchNorm must not learn from fakes."""
+        frozen = any(not p.requires_grad for p in self.parameters())
+        return super().train(mode and not frozen)
+
+    def step(self, x: Tensor, net) -> dict[str, Tensor]:
+        """Do nothing: the networks are frozen."""
+        return {}
