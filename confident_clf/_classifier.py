@@ -9,31 +9,23 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_array
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from confident_clf._net import JointNet
+from confident_clf._samples import SamplesMixin
 from confident_clf.modules._build import build_classifier
 from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
-from confident_clf.scores import LOGIT_SCORES, score_logits
+from confident_clf.scores import LOGIT_SCORES, msp_with_reject, score_logits
 from confident_clf.sources import OODSource
 from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._device import resolve_device
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._state import unchanged_on_error
-from confident_clf.utils._tensors import as_float, as_tensor
-from confident_clf.utils._validation import (
-    SampleFormat,
-    check_n_dimensions,
-    is_ood_label,
-    resolve_image_shape,
-)
+from confident_clf.utils._tensors import as_float
 
 
-class ConfidentClassifier(ClassifierMixin, BaseEstimator):
+class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
     """Neural network classifier that is unsure of what it was not trained for.
 
     Trains with the confidence loss of [1]_: cross entropy on the training data plus
@@ -60,6 +52,11 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         equal shares, or in those of pairs ``(source, share)``.
     beta : float, default=0.1
         Weight of the KL term, at least 0, for classifier and generator.
+    ood_target : {"uniform", "reject"}, default="uniform"
+        What to predict for OOD samples. "uniform": all classes alike, as in [1]_.
+        "reject": none of them. The module gets one more logit for that, and
+        `predict_proba` remains over the classes; far from the data this is the safer
+        choice.
     generator : callable or None, default=None
         Network of "joint" and "gan": see :class:`~confident_clf.sources.JointGAN`.
     discriminator : callable or None, default=None
@@ -152,6 +149,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         "module": [callable, None],
         "ood_source": [StrOptions(set(NAMES)), OODSource, list, None],
         "beta": [Interval(Real, 0, None, closed="left")],
+        "ood_target": [StrOptions({"uniform", "reject"})],
         "generator": [callable, None],
         "discriminator": [callable, None],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
@@ -175,6 +173,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         *,
         ood_source="joint",
         beta=0.1,
+        ood_target="uniform",
         generator=None,
         discriminator=None,
         latent_dim=100,
@@ -194,6 +193,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.module = module
         self.ood_source = ood_source
         self.beta = beta
+        self.ood_target = ood_target
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim = latent_dim
@@ -244,8 +244,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             X, y, X_ood = self._split_ood_rows(X, y, X_ood, source)
             y = self._encode_labels(y)
             with seeded(draw_seed(self.random_state), device):
-                self.net_ = self._make_net(source, device)
-                self._check_module(X)
+                self.net_ = self._make_net(X, source, device)
                 self.net_.fit_tensors(*map(self._as_tensor, (X, y, X_ood)))
         return self
 
@@ -321,7 +320,11 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         method = self.method if method is None else method
-        return score_logits(self._logits(X), method)
+        logits = self._outputs(X)
+        n_classes = len(self.classes_)
+        if method == "msp" and logits.shape[1] > n_classes:
+            return msp_with_reject(logits)
+        return score_logits(logits[:, :n_classes], method)
 
     def score_samples(self, X, method=None):
         """Return a score that is higher for in-distribution samples.
@@ -396,84 +399,15 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             batch_size=self.batch_size,
         )
 
-    def _validate_training(self, X, y):
-        """Return X and y as arrays; learn the format of a sample."""
-        with np.errstate(over="ignore"):  # what becomes infinite is refused
-            X, y = validate_data(
-                self, X, y, ensure_min_samples=2, **self._conversion(X)
-            )
-        check_classification_targets(y)
-        check_n_dimensions(X, self.image_shape)
-        self._format = SampleFormat.of(X)
-        self.input_shape_ = X.shape[1:]
-        if self.image_shape is not None:
-            self.input_shape_ = resolve_image_shape(self.image_shape, X.shape[1])
-        return X, y
-
-    def _validate(self, X):
-        """Return samples to predict, checked against those of `fit`."""
-        if len(self._format.shape) > 1:
-            # n_features_in_ is the number of channels: it says little about images.
-            return self._check_like_fit(X, "X")
-        with np.errstate(over="ignore"):  # what becomes infinite is refused
-            X = validate_data(self, X, reset=False, **self._conversion(X))
-        self._format.check(X, "X")
-        return X
-
-    def _check_like_fit(self, X, name):
-        """Return samples as an array, checked to be of the format seen in `fit`."""
-        with np.errstate(over="ignore"):
-            X = check_array(X, input_name=name, **self._conversion(X))
-        self._format.check(X, name)
-        return X
-
-    def _conversion(self, X):
-        """Return how to convert X: pixels may stay uint8, all else becomes float32."""
-        is_image = self.image_shape is not None or getattr(X, "ndim", 2) == 4
-        dtype = [np.float32, np.uint8] if is_image else np.float32
-        return {"dtype": dtype, "order": "C", "allow_nd": True}
-
-    def _split_ood_rows(self, X, y, X_ood, source):
-        """Return the rows that are classes, their labels, and the OOD rows or None."""
-        uses_ood_rows = source is not None and source.needs_ood_rows
-        if X_ood is not None:
-            if not uses_ood_rows:
-                raise ValueError(
-                    f"X_ood was given, but ood_source={self.ood_source!r} does not use "
-                    "it. Set ood_source='explicit', or leave X_ood out."
-                )
-            X_ood = self._check_like_fit(X_ood, "X_ood")
-        is_ood = is_ood_label(y, self.ood_label)
-        if is_ood.any():
-            labelled = [X[is_ood]] if X_ood is None else [X[is_ood], X_ood]
-            X, y, X_ood = X[~is_ood], y[~is_ood], np.concatenate(labelled)
-        if uses_ood_rows and X_ood is None:
-            raise ValueError(
-                f"ood_source={self.ood_source!r} needs out-of-distribution rows: pass "
-                "fit(..., X_ood=...), or label rows of X with ood_label="
-                f"{self.ood_label!r}. Without such rows, use ood_source='joint'."
-            )
-        return X, y, X_ood if uses_ood_rows else None
-
-    def _encode_labels(self, y):
-        """Return the labels as 0 to K - 1; learn the classes."""
-        encoder = LabelEncoder().fit(y)
-        if len(encoder.classes_) < 2:
-            raise ValueError(
-                "ConfidentClassifier needs at least two classes; y has only one class, "
-                f"{encoder.classes_.tolist()}."
-            )
-        self.classes_ = encoder.classes_
-        return encoder.transform(y)
-
-    def _make_net(self, source, device):
-        """Return the net, its classifier on the device, its source yet to see data."""
+    def _make_net(self, X, source, device):
+        """Return the net, its classifier tried on a few rows of X before training."""
+        rejects = self.ood_target == "reject" and source is not None
+        n_outputs = len(self.classes_) + rejects
         net = JointNet(
-            partial(
-                build_classifier, self.module, self.input_shape_, len(self.classes_)
-            ),
+            partial(build_classifier, self.module, self.input_shape_, n_outputs),
             source=source,
             beta=self.beta,
+            ood_target=self.ood_target,
             optimizer=torch.optim.Adam,
             lr=self.lr,
             batch_size=self.batch_size,
@@ -483,24 +417,18 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             device=device,
             verbose=self.verbose,
         )
-        return net.initialize()
-
-    def _check_module(self, X):
-        """Try the classifier on a few rows before any training."""
-        few = as_float(self._as_tensor(X[:4])).to(self.net_.device)
-        check_classifier(self.net_.module_, few, len(self.classes_))
-        if self.net_.source is not None:
-            warn_of_batch_norm(self.net_.module_)
-
-    def _as_tensor(self, array):
-        """Return labels, or samples in the shape that the networks see, as a tensor."""
-        if array is None:
-            return None
-        if array.ndim > 1:
-            array = array.reshape(len(array), *self.input_shape_)
-        return as_tensor(array)
+        net.initialize()
+        few = as_float(self._as_tensor(X[:4])).to(device)
+        check_classifier(net.module_, few, n_outputs)
+        if source is not None:
+            warn_of_batch_norm(net.module_)
+        return net
 
     def _logits(self, X):
-        """Return the logits, (n, n_classes) float64, of samples yet to be checked."""
+        """Return the logits of the classes, (n, n_classes) float64."""
+        return self._outputs(X)[:, : len(self.classes_)]
+
+    def _outputs(self, X):
+        """Return the logits of the classes and of rejection, if any, float64."""
         X = self._validate(X).reshape(-1, *self.input_shape_)
         return self.net_.logits(X).astype(np.float64)

@@ -10,7 +10,7 @@ from skorch import NeuralNet
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from confident_clf.losses import confidence_loss
+from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._optim import descend
 from confident_clf.utils._tensors import as_float, as_tensor
@@ -33,15 +33,18 @@ class JointNet(NeuralNet):
         Cloned, then prepared with the training data. None trains with plain cross
         entropy.
     beta : float
-        Weight of the KL term.
+        Weight of the loss on out-of-distribution samples.
+    ood_target : {"uniform", "reject"}
+        What the classifier shall say of them: all classes alike, or the last one.
     **kwargs
         Parameters of :class:`skorch.NeuralNet`.
     """
 
-    def __init__(self, module, *, source, beta, **kwargs):
+    def __init__(self, module, *, source, beta, ood_target="uniform", **kwargs):
         # skorch refuses torch objects that are set after its own constructor.
         self.source = source
         self.beta = beta
+        self.ood_target = ood_target
         super().__init__(
             module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
         )
@@ -103,11 +106,23 @@ class JointNet(NeuralNet):
             # sees one common set of statistics.
             both = torch.cat([x, self.source_.sample(len(x))])
             logits, logits_ood = self.module_(both).split(len(x))
-            loss, cross_entropy, kl = confidence_loss(logits, y, logits_ood, self.beta)
-            losses = {"classifier_loss": loss, "cross_entropy": cross_entropy, "kl": kl}
+            loss, cross_entropy, ood = confidence_loss(
+                logits, y, logits_ood, self.beta, self.ood_loss
+            )
+            name = "kl" if self.ood_target == "uniform" else "reject_loss"
+            losses = {
+                "classifier_loss": loss,
+                "cross_entropy": cross_entropy,
+                name: ood,
+            }
         descend(loss, self.optimizer_)
         losses = {name: value.detach() for name, value in losses.items()}
         return losses, logits.detach()
+
+    def ood_loss(self, logits):
+        """Return the loss of the classifier on out-of-distribution samples."""
+        loss = kl_to_uniform if self.ood_target == "uniform" else reject_loss
+        return loss(logits)
 
     def logits(self, x):
         """Return the logits of samples, the same whatever batch they come in.

@@ -10,6 +10,7 @@ References
 """
 
 import math
+from collections.abc import Callable
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,6 +22,7 @@ __all__ = [
     "kl_to_uniform",
     "prediction_entropy",
     "pull_away_term",
+    "reject_loss",
 ]
 
 
@@ -91,8 +93,45 @@ def prediction_entropy(logits: Tensor) -> Tensor:
     return -(log_p.exp() * log_p).sum(dim=1).mean()
 
 
+def reject_loss(logits: Tensor) -> Tensor:
+    """Cross entropy of a reject class, the last one: ``-log p_{K+1}``.
+
+    In place of :func:`kl_to_uniform` out-of-distribution samples get a class of their
+    own. Far from the data a network that was trained to be uniform grows confident
+    again; a reject class can win there [1]_.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, K + 1)
+        Logits of out-of-distribution samples.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The loss in nats, averaged over the batch.
+
+    References
+    ----------
+    .. [1] S. Vernekar, A. Gaurav, T. Denouden, B. Phan, V. Abdelzad, R. Salay and K.
+       Czarnecki, "Analysis of confident-classifiers for out-of-distribution detection",
+       2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.losses import reject_loss
+    >>> print(round(reject_loss(torch.zeros(2, 4)).item(), 4))
+    1.3863
+    """
+    return (logits.logsumexp(dim=1) - logits[:, -1]).mean()
+
+
 def confidence_loss(
-    logits: Tensor, y: Tensor, logits_ood: Tensor, beta: float
+    logits: Tensor,
+    y: Tensor,
+    logits_ood: Tensor,
+    beta: float,
+    ood_loss: Callable[[Tensor], Tensor] = kl_to_uniform,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Confidence loss, eq. (1) of [1]_, with its two terms.
 
@@ -107,7 +146,9 @@ def confidence_loss(
     logits_ood : Tensor of shape (m, K)
         Logits of out-of-distribution samples.
     beta : float
-        Weight of the divergence, at least 0.
+        Weight of the second term, at least 0.
+    ood_loss : callable, default=kl_to_uniform
+        The second term as a function of `logits_ood`.
 
     Returns
     -------
@@ -115,7 +156,7 @@ def confidence_loss(
         The sum.
     cross_entropy : Tensor of shape ()
         Its first term.
-    kl : Tensor of shape ()
+    ood : Tensor of shape ()
         Its second term, without `beta`.
 
     References
@@ -133,8 +174,8 @@ def confidence_loss(
     True
     """
     cross_entropy = F.cross_entropy(logits, y)
-    kl = kl_to_uniform(logits_ood)
-    return cross_entropy + beta * kl, cross_entropy, kl
+    ood = ood_loss(logits_ood)
+    return cross_entropy + beta * ood, cross_entropy, ood
 
 
 def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:

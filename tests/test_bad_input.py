@@ -120,6 +120,7 @@ class NotATensor(torch.nn.Linear):
         ({"beta": -0.1}, ROWS, LABELS, None, r"'beta' .* Got -0.1"),
         ({"beta": np.nan}, ROWS, LABELS, None, "'beta'"),
         ({"ood_source": "jiont"}, ROWS, LABELS, None, "'ood_source' .* Got 'jiont'"),
+        ({"ood_target": "unifrom"}, ROWS, LABELS, None, "'ood_target' .* 'unifrom'"),
         ({"method": "mps"}, ROWS, LABELS, None, "'method' .* Got 'mps'"),
         ({"lr": 0}, ROWS, LABELS, None, "'lr'"),
         ({"gan_lr": -1}, ROWS, LABELS, None, "'gan_lr'"),

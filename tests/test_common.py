@@ -56,6 +56,7 @@ CLASSIFIERS = [
     fast(ood_source=None),
     fast(entropy_weight=0.1, method="energy", batch_size=16),
     fast(ood_source="gan"),
+    fast(ood_target="reject"),
     fast(ood_source=["joint", ("noise", 0.5)]),
     ExplicitClassifier(ood_source="explicit", lr=0.01, max_epochs=5),
     # The checks have rows of many lengths: each is an image of one line.

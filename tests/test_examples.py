@@ -44,3 +44,15 @@ def test_demo(tmp_path, capsys):
     assert means["explicit"][1] > 0.99 > means["cross entropy"][1]  # AUROC
     for name in ("histograms.png", "boundary_samples.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_far_away(tmp_path, capsys):
+    """Check the table of the second example: sure far away, unless it rejects."""
+    example = runpy.run_path(str(ROOT / "examples" / "plot_far_away.py"))
+    main = example["main"]
+    main.__globals__.update(OUTPUT=tmp_path, SEEDS=[0])
+    main()
+    out = capsys.readouterr().out
+    at_1000 = dict(re.findall(r"^(\w+) .* (\d\.\d+) ± \d\.\d+$", out, re.MULTILINE))
+    assert float(at_1000["uniform"]) > 0.9 and float(at_1000["reject"]) < 0.1
+    assert (tmp_path / "far_away.png").read_bytes().startswith(b"\x89PNG")

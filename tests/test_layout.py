@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "metrics": {"scores", "utils"},
     "sources": {"losses", "modules", "utils"},
     "_net": {"losses", "sources", "utils"},
-    "_classifier": {"_net", "modules", "scores", "sources", "utils"},
+    "_samples": {"utils"},
+    "_classifier": {"_net", "_samples", "modules", "scores", "sources", "utils"},
     "_detector": {"metrics", "scores", "utils"},
     "__init__": {"_classifier", "_detector", "_version", "metrics"},
 }

@@ -16,6 +16,7 @@ from confident_clf.losses import (
     generator_loss,
     kl_to_uniform,
     pull_away_term,
+    reject_loss,
 )
 
 
@@ -93,3 +94,14 @@ def test_pull_away_term_by_hand():
     # Squared cosines: 1/2 between neighbours at 45 degrees, 0 at 90.
     assert pull_away_term(features).item() == pytest.approx((0.5 + 0 + 0.5) / 3)
     assert pull_away_term(torch.ones(4, 3)).item() == pytest.approx(1.0)
+
+
+def test_reject_loss_is_the_cross_entropy_of_the_last_class(logits):
+    """Check the loss against torch's cross entropy, and eq. (1) with it."""
+    last = torch.full((5,), 3)
+    expected = F.cross_entropy(logits, last)
+    torch.testing.assert_close(reject_loss(logits), expected)
+    y = torch.tensor([0, 1, 2, 0, 1])
+    loss, _, ood = confidence_loss(logits, y, logits, 0.5, reject_loss)
+    torch.testing.assert_close(ood, expected)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, y) + 0.5 * expected)

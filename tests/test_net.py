@@ -71,7 +71,7 @@ def test_each_step_moves_its_own_player_only():
     source._step_discriminator(x, fake.detach())
     after_d = players(net)
     assert moved(start, after_d) == {"discriminator"}
-    source._step_generator(fake, net.module_, 0.5)
+    source._step_generator(fake, net)
     after_g = players(net)
     assert moved(after_d, after_g) == {"generator"}
     net._step_classifier(x, y)
@@ -82,7 +82,7 @@ def test_no_step_computes_a_gradient_that_nobody_uses():
     """Check that only the moving player has gradients after its step."""
     net, _ = make_net(JointGAN(latent_dim=5))
     source = net.source_
-    source._step_generator(source._generate(40), net.module_, 0.5)
+    source._step_generator(source._generate(40), net)
     assert all(p.grad is None for p in source.discriminator_.parameters())
     assert all(p.grad is None for p in net.module_.parameters())
     assert all(p.grad is not None for p in source.generator_.parameters())

@@ -8,6 +8,7 @@ from confident_clf.scores._logits import (
     margin,
     max_logit,
     msp,
+    msp_with_reject,
     score_logits,
 )
 
@@ -18,5 +19,6 @@ __all__ = [
     "margin",
     "max_logit",
     "msp",
+    "msp_with_reject",
     "score_logits",
 ]

@@ -8,7 +8,7 @@ and 1 - p_top = R / (1 + R), which keeps its 16 digits however small it is.
 """
 
 import numpy as np
-from scipy.special import entr
+from scipy.special import entr, expit, logsumexp
 
 
 def msp(logits):
@@ -43,6 +43,42 @@ def msp(logits):
     _, rest = _split_top(logits)
     total = rest.sum(axis=1)
     return total / (1 + total)
+
+
+def msp_with_reject(logits):
+    """Score by 1 minus the maximum probability of a class, beside a reject logit.
+
+    As :func:`msp`, but the last logit stands for "none of the classes": it takes
+    probability from them and cannot be the maximum.
+
+    Parameters
+    ----------
+    logits : array-like of shape (n_samples, n_classes + 1)
+        Logits, the last one that of rejection.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64
+        Between 0 and 1, higher for out-of-distribution.
+
+    Raises
+    ------
+    ValueError
+        If `logits` is not two-dimensional with at least two columns.
+
+    Examples
+    --------
+    >>> from confident_clf.scores import msp_with_reject
+    >>> msp_with_reject([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0], [9.0, 0.0, 99.0]]).round(
+    ...     3
+    ... ).tolist()
+    [0.667, 0.0, 1.0]
+    """
+    logits = _check_logits(logits)
+    rows, top = np.arange(len(logits)), logits[:, :-1].argmax(axis=1)
+    others = logits.copy()
+    others[rows, top] = -np.inf
+    return expit(logsumexp(others, axis=1) - logits[rows, top])
 
 
 def energy(logits):

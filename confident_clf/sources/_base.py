@@ -77,8 +77,9 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         x : Tensor of shape (n, *input_shape), float32
             A batch of training samples.
         net : JointNet
-            ``net.module_`` is the classifier, which must not be changed, and
-            ``net.beta`` the weight of the KL term.
+            ``net.module_`` is the classifier, which must not be changed,
+            ``net.ood_loss(logits)`` its loss on out-of-distribution samples, such as
+            the KL term, and ``net.beta`` the weight of that.
 
         Returns
         -------

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from confident_clf.losses import (
     discriminator_loss,
     generator_loss,
-    kl_to_uniform,
     prediction_entropy,
     pull_away_term,
 )
@@ -48,11 +47,11 @@ class JointGAN(OODSource):
         Weight of the generator's entropy, whose estimate is the negative pull-away
         term; needs a discriminator with a method ``features(x)``.
 
-    objective : {"uniform", "confident"}, default="uniform"
-        What the generator aims at beside the discriminator: samples that the classifier
-        is unsure of, as in [1]_, or samples that it is sure of, as in [2]_, where the
-        term is the entropy of the prediction. The classifier learns to be unsure of
-        them either way.
+    objective : {"boundary", "confident"}, default="boundary"
+        What the generator aims at beside the discriminator. "boundary": samples that
+        the classifier takes for out-of-distribution, as in [1]_. "confident": samples
+        that it is sure of, as in [2]_, by the entropy of the prediction. The classifier
+        learns to be unsure of them either way.
 
     References
     ----------
@@ -78,7 +77,7 @@ class JointGAN(OODSource):
         latent_dim=100,
         lr=1e-3,
         entropy_weight=0.0,
-        objective="uniform",
+        objective="boundary",
     ):
         super().__init__()
         self.generator = generator
@@ -118,7 +117,7 @@ class JointGAN(OODSource):
         fake = self._generate(len(x))
         return {
             "discriminator_loss": self._step_discriminator(x, fake.detach()),
-            "generator_loss": self._step_generator(fake, net.module_, net.beta),
+            "generator_loss": self._step_generator(fake, net),
         }
 
     @torch.no_grad()
@@ -132,20 +131,26 @@ class JointGAN(OODSource):
         descend(loss, self.discriminator_optimizer_)
         return loss.detach()
 
-    def _step_generator(
-        self, fake: Tensor, classifier: nn.Module | None = None, beta: float = 0.0
-    ) -> Tensor:
+    def _step_generator(self, fake: Tensor, net=None) -> Tensor:
         """Fool the discriminator, yet leave the classifier unsure: (b) + (c) - H."""
         loss = generator_loss(self._judge(fake))
-        if beta > 0:
-            # In training mode it would count fakes in its BatchNorm statistics.
-            with evaluating(classifier):
-                loss = loss + beta * _OBJECTIVES[self.objective](classifier(fake))
+        if net is not None and net.beta > 0:
+            loss = loss + net.beta * self._classifier_term(fake, net)
         if self.entropy_weight:
             features = self.discriminator_.features(self._standardize(fake))
             loss = loss + self.entropy_weight * pull_away_term(features)
         descend(loss, self.generator_optimizer_)
         return loss.detach()
+
+    def _classifier_term(self, fake: Tensor, net) -> Tensor:
+        """Return what the classifier is to say of the samples, as a loss."""
+        # In training mode it would count fakes in its BatchNorm statistics.
+        with evaluating(net.module_):
+            logits = net.module_(fake)
+        if self.objective == "boundary":
+            return net.ood_loss(logits)
+        n_classes = logits.shape[1] - (net.ood_target == "reject")
+        return prediction_entropy(logits[:, :n_classes])
 
     def _generate(self, n: int) -> Tensor:
         """Return `n` samples G(z) in the units of the data, with their graph."""
@@ -161,7 +166,7 @@ class JointGAN(OODSource):
         return (x - self.offset_) / self.scale_
 
 
-_OBJECTIVES = {"uniform": kl_to_uniform, "confident": prediction_entropy}
+_OBJECTIVES = ("boundary", "confident")
 
 
 def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from confident_clf.scores import (
     margin,
     max_logit,
     msp,
+    msp_with_reject,
     score_logits,
 )
 
@@ -146,3 +147,16 @@ def test_names():
     assert {name: f.__name__ for name, f in LOGIT_SCORES.items()} == {
         name: name for name in METHODS
     }
+
+
+def test_msp_with_reject():
+    """Check against softmax over all logits, at moderate and at extreme ones."""
+    logits = 3 * np.random.default_rng(0).normal(size=(200, 5))
+    p = softmax(logits, axis=1)
+    np.testing.assert_allclose(
+        msp_with_reject(logits), 1 - p[:, :-1].max(axis=1), rtol=1e-12
+    )
+    extreme = [[0.0, 60.0, 0.0], [0.0, -9.0, 2000.0], [900.0, 0.0, 0.0]]
+    np.testing.assert_allclose(
+        msp_with_reject(extreme), [2 * np.exp(-60), 1, 0], rtol=1e-12
+    )

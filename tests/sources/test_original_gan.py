@@ -2,6 +2,7 @@
 """Tests of the GAN that is trained first, and of the confident objective."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from confident_clf import ConfidentClassifier
-from confident_clf.losses import prediction_entropy
+from confident_clf.losses import kl_to_uniform, prediction_entropy
 from confident_clf.sources import JointGAN, OriginalGAN
 
 CPU = torch.device("cpu")
@@ -81,18 +82,24 @@ def test_the_objective_decides_how_sure_the_classifier_is_of_samples():
             x = torch.randn(64, 2)
             classifier = torch.nn.Linear(2, 2)
             torch.nn.init.eye_(classifier.weight)
+            net = SimpleNamespace(
+                module_=classifier,
+                beta=5.0,
+                ood_target="uniform",
+                ood_loss=kl_to_uniform,
+            )
             source = JointGAN(latent_dim=4, lr=2e-3, objective=objective)
             source.prepare(x, None, CPU)
             for _ in range(100):
                 fake = source._generate(64)
                 source._step_discriminator(x, fake.detach())
-                source._step_generator(fake, classifier, beta=5.0)
+                source._step_generator(fake, net)
             return prediction_entropy(classifier(source.sample(500))).item()
 
-    assert entropy("uniform") > entropy("confident") + 0.1
+    assert entropy("boundary") > entropy("confident") + 0.1
 
 
 def test_unknown_objective():
     """Check that the message lists the objectives."""
-    with pytest.raises(ValueError, match="objective='sure' must be one of 'uniform'"):
+    with pytest.raises(ValueError, match="objective='sure' must be one of 'boundary'"):
         JointGAN(objective="sure").prepare(torch.rand(8, 3), None, CPU)

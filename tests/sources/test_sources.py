@@ -2,12 +2,14 @@
 """Tests of the sources: units, parameters, and what they may be given."""
 
 import pickle
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 import torch
 from sklearn.base import clone
 
+from confident_clf.losses import kl_to_uniform
 from confident_clf.modules import DCGenerator
 from confident_clf.sources import ExplicitOOD, JointGAN, OODSource
 
@@ -19,6 +21,8 @@ class Net(NamedTuple):
 
     module_: torch.nn.Module
     beta: float
+    ood_target: str = "uniform"
+    ood_loss: Callable = staticmethod(kl_to_uniform)
 
 
 def test_gan_learns_range_of_images():
