@@ -87,6 +87,10 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         Where to train and predict; "auto" is the GPU where there is one.
     callbacks : list of skorch callbacks or None, default=None
         Copied before use.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with the networks there are, for `max_epochs`
+        more. `lr`, `batch_size` and `beta` may change, the data's format and classes
+        may not.
     verbose : int, default=0
         1 prints the history, a line for each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -123,8 +127,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
     :class:`sklearn.neural_network.MLPClassifier`. uint8 images are scaled to [0, 1]
     batch by batch; floats are taken as they are.
 
-    `sample_weight` is not supported: repeating a row and weighting it are not the same
-    to mini-batches.
+    There is no `sample_weight`: mini-batches see repeated and weighted rows differently.
 
     References
     ----------
@@ -163,6 +166,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         "method": [StrOptions(set(LOGIT_SCORES))],
         "device": [str, torch.device],
         "callbacks": [list, tuple, None],
+        "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -187,6 +191,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         method="msp",
         device="auto",
         callbacks=None,
+        warm_start=False,
         verbose=0,
         random_state=None,
     ):
@@ -207,6 +212,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         self.method = method
         self.device = device
         self.callbacks = callbacks
+        self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
 
@@ -238,14 +244,51 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
             If `module`, `generator` or `discriminator` does not make a module.
         """
         with unchanged_on_error(self):
-            device = resolve_device(self.device)
-            source = self._make_source()
-            X, y = self._validate_training(X, y)
-            X, y, X_ood = self._split_ood_rows(X, y, X_ood, source)
-            y = self._encode_labels(y)
-            with seeded(draw_seed(self.random_state), device):
-                self.net_ = self._make_net(X, source, device)
-                self.net_.fit_tensors(*map(self._as_tensor, (X, y, X_ood)))
+            if self.warm_start and hasattr(self, "net_"):
+                self._go_on(X, y, X_ood, epochs=self.max_epochs)
+            else:
+                self._start(X, y, X_ood, epochs=self.max_epochs)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, X_ood=None):
+        """Train for one pass over some data, after others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Training samples, at least two. The first call learns their format: a GAN
+            keeps the range, or the location and scale, that it sees there.
+        y : array-like of shape (n,)
+            Labels.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels there will ever be; needed in the first call.
+        X_ood : array-like of shape (m, ...) or None, default=None
+            As in `fit`; in later calls the source goes on with the last ones given.
+
+        Returns
+        -------
+        ConfidentClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; if `classes` is missing in the first call, or a label is not
+            among them.
+        """
+        with unchanged_on_error(self):
+            if hasattr(self, "net_"):
+                if classes is not None and set(classes) != set(self.classes_.tolist()):
+                    raise ValueError(
+                        f"classes={list(classes)} differ from those of the first call, "
+                        f"{self.classes_.tolist()}. Leave them out after it."
+                    )
+                self._go_on(X, y, X_ood, epochs=1)
+            elif classes is None:
+                raise ValueError("classes must be given in the first partial_fit.")
+            else:
+                self._start(X, y, X_ood, epochs=1, classes=classes)
         return self
 
     def predict(self, X):
@@ -383,6 +426,29 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
     def n_epochs_(self):
         """Number of epochs trained."""
         return len(self.history_)
+
+    def _start(self, X, y, X_ood, epochs, classes=None):
+        """Train a new net."""
+        device = resolve_device(self.device)
+        source = self._make_source()
+        X, y = self._validate_training(X, y)
+        X, y, X_ood = self._split_ood_rows(X, y, X_ood, source)
+        self._learn_classes(y if classes is None else classes)
+        y = self._encode_labels(y)
+        with seeded(draw_seed(self.random_state), device):
+            net = self._make_net(X, source, device)
+            self.net_ = net.fit_tensors(*self._as_tensors(X, y, X_ood), epochs)
+
+    def _go_on(self, X, y, X_ood, epochs):
+        """Train a copy of the net further, with other random numbers than before."""
+        X, y = self._validate_more(X, y)
+        X, y, X_ood = self._split_ood_rows(X, y, X_ood, self.net_.source, more=True)
+        y = self._encode_labels(y)
+        net = self.net_.copy()
+        net.set_params(lr=self.lr, batch_size=self.batch_size, beta=self.beta)
+        seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
+        with seeded(seed, torch.device(net.device)):
+            self.net_ = net.fit_tensors(*self._as_tensors(X, y, X_ood), epochs)
 
     def _make_source(self):
         """Return the source that `ood_source` stands for."""

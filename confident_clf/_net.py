@@ -2,6 +2,7 @@
 """The training step: a skorch net whose players move in turn."""
 
 import math
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -60,15 +61,24 @@ class JointNet(NeuralNet):
         """Return batches that are slices of the data set's tensors."""
         return ShuffledBatches(dataset.tensors, self.batch_size)
 
-    def fit_tensors(self, x, y, x_ood=None):
+    def fit_tensors(self, x, y, x_ood, epochs):
         """Train on tensors on the CPU; unlike `fit`, let KeyboardInterrupt through."""
         if self.source is not None:
             self.source_.prepare(x, x_ood, torch.device(self.device))
         data = TensorDataset(x, y)
         self.notify("on_train_begin", X=data, y=None)
-        self.fit_loop(data)
+        self.fit_loop(data, epochs=epochs)
         self.notify("on_train_end", X=data, y=None)
         return self
+
+    def copy(self):
+        """Return a net of its own that goes on where this one is.
+
+        skorch would pickle it, which classes of a notebook or a function do not allow.
+        """
+        twin = type(self).__new__(type(self))
+        vars(twin).update(deepcopy(vars(self)))
+        return twin
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Start the epoch's mean losses."""

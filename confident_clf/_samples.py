@@ -3,7 +3,7 @@
 
 import numpy as np
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -37,20 +37,22 @@ class SamplesMixin:
             self.input_shape_ = resolve_image_shape(self.image_shape, X.shape[1])
         return X, y
 
-    def _validate(self, X):
+    def _validate(self, X, **options):
         """Return samples to predict, checked against those of `fit`."""
         if len(self._format.shape) > 1:
             # n_features_in_ is the number of channels: it says little about images.
-            return self._check_like_fit(X, "X")
+            return self._check_like_fit(X, "X", **options)
+        options |= self._conversion(X)
         with np.errstate(over="ignore"):  # what becomes infinite is refused
-            X = validate_data(self, X, reset=False, **self._conversion(X))
+            X = validate_data(self, X, reset=False, **options)
         self._format.check(X, "X")
         return X
 
-    def _check_like_fit(self, X, name):
+    def _check_like_fit(self, X, name, **options):
         """Return samples as an array, checked to be of the format seen in `fit`."""
+        options |= self._conversion(X)
         with np.errstate(over="ignore"):
-            X = check_array(X, input_name=name, **self._conversion(X))
+            X = check_array(X, input_name=name, **options)
         self._format.check(X, name)
         return X
 
@@ -60,7 +62,14 @@ class SamplesMixin:
         dtype = [np.float32, np.uint8] if is_image else np.float32
         return {"dtype": dtype, "order": "C", "allow_nd": True}
 
-    def _split_ood_rows(self, X, y, X_ood, source):
+    def _validate_more(self, X, y):
+        """Return X and y to go on with, checked against those of `fit`."""
+        X = self._validate(X, ensure_min_samples=2)
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        return X, y
+
+    def _split_ood_rows(self, X, y, X_ood, source, more=False):
         """Return the rows that are classes, their labels, and the OOD rows or None."""
         uses_ood_rows = source is not None and source.needs_ood_rows
         if X_ood is not None:
@@ -74,29 +83,47 @@ class SamplesMixin:
         if is_ood.any():
             labelled = [X[is_ood]] if X_ood is None else [X[is_ood], X_ood]
             X, y, X_ood = X[~is_ood], y[~is_ood], np.concatenate(labelled)
-        if uses_ood_rows and X_ood is None:
+        if uses_ood_rows and X_ood is None and not more:
             raise ValueError(
                 f"ood_source={self.ood_source!r} needs out-of-distribution rows: pass "
                 "fit(..., X_ood=...), or label rows of X with ood_label="
                 f"{self.ood_label!r}. Without such rows, use ood_source='joint'."
             )
+        if len(y) < 2:
+            raise ValueError(
+                f"Training takes at least 2 rows that are not of ood_label="
+                f"{self.ood_label!r}; there are {len(y)}."
+            )
         return X, y, X_ood if uses_ood_rows else None
 
-    def _encode_labels(self, y):
-        """Return the labels as 0 to K - 1; learn the classes."""
-        encoder = LabelEncoder().fit(y)
-        if len(encoder.classes_) < 2:
+    def _learn_classes(self, labels):
+        """Set the classes to the different labels there are, at least two."""
+        classes = LabelEncoder().fit(labels).classes_
+        if len(classes) < 2:
             raise ValueError(
                 "ConfidentClassifier needs at least two classes; y has only one class, "
-                f"{encoder.classes_.tolist()}."
+                f"{classes.tolist()}."
             )
-        self.classes_ = encoder.classes_
-        return encoder.transform(y)
+        self.classes_ = classes
 
-    def _as_tensor(self, array):
-        """Return labels, or samples in the shape that the networks see, as a tensor."""
-        if array is None:
-            return None
-        if array.ndim > 1:
-            array = array.reshape(len(array), *self.input_shape_)
-        return as_tensor(array)
+    def _encode_labels(self, y):
+        """Return the labels as 0 to K - 1."""
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y has labels {unknown.tolist()[:10]} that are not among the classes "
+                f"{self.classes_.tolist()[:10]}. Name all classes in the first call."
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def _as_tensors(self, X, y, X_ood):
+        """Return samples, labels and OOD samples, if any, as tensors."""
+        return (
+            self._as_tensor(X),
+            as_tensor(y),
+            None if X_ood is None else self._as_tensor(X_ood),
+        )
+
+    def _as_tensor(self, X):
+        """Return samples as a tensor, in the shape that the networks see."""
+        return as_tensor(X.reshape(len(X), *self.input_shape_))

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import roc_auc_score
 from skorch.callbacks import Callback
+from torchvision.models import resnet18
 
 from confident_clf import ConfidentClassifier
 from confident_clf.modules import MLP
@@ -317,3 +318,19 @@ def test_verbose_prints_the_history(blobs, capsys):
     assert capsys.readouterr().out == ""
     fast(max_epochs=1, verbose=1).fit(X, y)
     assert "generator_loss" in capsys.readouterr().out
+
+
+def test_a_torchvision_model_as_module():
+    """Check resnet18 on images of 32x32, with the warning for its BatchNorm."""
+    X = np.random.default_rng(0).random((16, 3, 32, 32), dtype=np.float32)
+    y = np.arange(16) % 2
+    X[y == 1, 0] += 2
+
+    def resnet(input_shape, n_classes):
+        return resnet18(num_classes=n_classes)
+
+    clf = fast(module=resnet, max_epochs=8, lr=1e-3, ood_source="noise")
+    with pytest.warns(UserWarning, match=r"ResNet has BatchNorm \('bn1' and 19 more\)"):
+        clf.fit(X, y)
+    assert clf.predict_proba(X).shape == (16, 2)
+    assert clf.history_[-1]["cross_entropy"] < clf.history_[0]["cross_entropy"]

@@ -24,18 +24,25 @@ fast = partial(ConfidentClassifier, lr=0.01, max_epochs=5)
 
 
 class ExplicitClassifier(ConfidentClassifier):
-    """The "explicit" regime, for checks that cannot give OOD rows: a wide ring."""
+    """The "explicit" regime, for checks that cannot give OOD rows."""
 
     def fit(self, X, y):
-        # What is wrong with X is for the classifier to say.
-        rows = check_array(X, ensure_all_finite=False)
-        if not np.isfinite(rows).all():
-            return super().fit(X, y, X_ood=X)
-        rng = np.random.RandomState(0)
-        directions = rng.normal(size=rows.shape)
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        center, radius = rows.mean(axis=0), np.abs(rows - rows.mean(axis=0)).max()
-        return super().fit(X, y, X_ood=center + 5 * radius * directions)
+        return super().fit(X, y, X_ood=wide_ring(X))
+
+    def partial_fit(self, X, y, classes=None):
+        return super().partial_fit(X, y, classes, X_ood=wide_ring(X))
+
+
+def wide_ring(X):
+    """Return rows in all directions far from those of X; X itself if it is bad."""
+    rows = check_array(X, ensure_all_finite=False)
+    if not np.isfinite(rows).all():
+        return X  # what is wrong with X is for the classifier to say
+    rng = np.random.RandomState(0)
+    directions = rng.normal(size=rows.shape)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    center, radius = rows.mean(axis=0), np.abs(rows - rows.mean(axis=0)).max()
+    return center + 5 * radius * directions
 
 
 class LineConvNet(nn.Sequential):

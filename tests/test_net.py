@@ -191,8 +191,7 @@ class Constant(OODSource):
 def test_source_of_the_users_own_trains_the_classifier():
     """Check that predictions at a user's OOD sample become uniform."""
     net, x = make_net(Constant(9.0), beta=5.0)
-    net.max_epochs = 200
-    net.fit_tensors(x, torch.arange(40) % 4)
+    net.fit_tensors(x, torch.arange(40) % 4, None, epochs=200)
     probabilities = net.module_(torch.full((1, 3), 9.0)).softmax(dim=1)
     torch.testing.assert_close(
         probabilities, torch.full((1, 4), 0.25), atol=0.02, rtol=0
@@ -221,4 +220,4 @@ def test_keyboard_interrupt_is_not_swallowed():
 
     net, x = make_net(CtrlC())
     with pytest.raises(KeyboardInterrupt):
-        net.fit_tensors(x, torch.arange(40) % 4)
+        net.fit_tensors(x, torch.arange(40) % 4, None, epochs=1)

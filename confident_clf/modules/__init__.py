@@ -4,9 +4,11 @@
 from confident_clf.modules._conv import SmallConvNet
 from confident_clf.modules._dcgan import DCDiscriminator, DCGenerator
 from confident_clf.modules._mlp import MLP, MLPDiscriminator, MLPGenerator
+from confident_clf.modules._vgg import VGG
 
 __all__ = [
     "MLP",
+    "VGG",
     "DCDiscriminator",
     "DCGenerator",
     "MLPDiscriminator",

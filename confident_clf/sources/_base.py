@@ -17,7 +17,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
 
     To write one, store the constructor's parameters under their names after
     ``super().__init__()``, and define :meth:`sample`; :meth:`prepare` sees the training
-    data once before the first epoch, and :meth:`step` runs before each step of the
+    data before the first epoch, and :meth:`step` runs before each step of the
     classifier. Samples are in the units of the batches that the classifier sees: those
     of X, or [0, 1] where X is uint8.
 
@@ -57,14 +57,18 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         """
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Learn from the training data what is needed, once, before training.
+        """Learn from the training data what is needed, before training.
+
+        Called again when training goes on with other data (`partial_fit`,
+        `warm_start`): then a source keeps its networks.
 
         Parameters
         ----------
         x : Tensor of shape (n, *input_shape), float32 or uint8
             The training samples, on the CPU.
         x_ood : Tensor of shape (m, *input_shape) or None
-            The user's out-of-distribution samples, if any.
+            The user's out-of-distribution samples, if any. Where `needs_ood_rows`,
+            None only if the source has seen some before.
         device : torch.device
             Where networks and samples must be.
         """

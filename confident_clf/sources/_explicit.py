@@ -28,10 +28,11 @@ class ExplicitOOD(OODSource):
 
     needs_ood_rows = True
 
-    def prepare(self, x: Tensor, x_ood: Tensor, device) -> None:
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Keep the user's rows, as they are: nothing is copied on the CPU."""
         self.device = device
-        self.rows = x_ood
+        if x_ood is not None:
+            self.rows = x_ood
 
     def sample(self, n: int) -> Tensor:
         """Return `n` of the rows, drawn with replacement."""

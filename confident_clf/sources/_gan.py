@@ -88,7 +88,9 @@ class JointGAN(OODSource):
         self.objective = objective
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Learn the units of the data; make networks and optimizers."""
+        """Learn the units of the data; make networks and optimizers, once."""
+        if hasattr(self, "generator_"):
+            return
         if self.objective not in _OBJECTIVES:
             raise ValueError(
                 f"objective={self.objective!r} must be one of "

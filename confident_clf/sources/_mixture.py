@@ -37,7 +37,7 @@ class MixtureOOD(OODSource):
         return any(source.needs_ood_rows for source in self.sources)
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Clone the sources and prepare each."""
+        """Clone the sources, once, and prepare each."""
         shares = [1] * len(self.sources) if self.shares is None else list(self.shares)
         if not self.sources or len(shares) != len(self.sources) or min(shares) <= 0:
             raise ValueError(
@@ -46,7 +46,8 @@ class MixtureOOD(OODSource):
             )
         ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
         self.ends_ = (ends / ends[-1]).tolist()
-        self.sources_ = nn.ModuleList(clone(source) for source in self.sources)
+        if not hasattr(self, "sources_"):
+            self.sources_ = nn.ModuleList(clone(source) for source in self.sources)
         for source in self.sources_:
             source.prepare(x, x_ood if source.needs_ood_rows else None, device)
 

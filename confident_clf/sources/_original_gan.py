@@ -67,6 +67,8 @@ class OriginalGAN(JointGAN):
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Train both networks, then freeze them; keep the losses in `history_`."""
+        if hasattr(self, "history_"):
+            return
         super().prepare(x, x_ood, device)
         self.history_ = []
         batches = ShuffledBatches((x,), self.batch_size)

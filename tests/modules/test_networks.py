@@ -3,9 +3,11 @@
 
 import pytest
 import torch
+from torchvision.models import vgg13
 
 from confident_clf.modules import (
     MLP,
+    VGG,
     DCDiscriminator,
     DCGenerator,
     MLPDiscriminator,
@@ -93,3 +95,42 @@ def test_discriminator_logit_comes_from_its_features():
     rows = MLPDiscriminator((4,))
     x = torch.randn(3, 4)
     torch.testing.assert_close(rows(x), rows.head(rows.features(x)))
+
+
+def count(network):
+    """Return the number of parameters."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_parameter_counts_of_the_reference_recipe():
+    """Check VGG13 and DCGAN for 32x32x3 against torchvision and against sums."""
+    vgg = VGG((3, 32, 32), 10)
+    assert count(vgg.features) == count(vgg13(weights=None).features) == 9_404_992
+    assert count(vgg.head) == 2 * (512 * 512 + 512) + 512 * 10 + 10
+    convolutions = 16 * (100 * 512 + 512 * 256 + 256 * 128 + 128 * 3)
+    assert count(DCGenerator(100, (3, 32, 32))) == convolutions + 2 * (512 + 256 + 128)
+    convolutions = 16 * (3 * 128 + 128 * 256 + 256 * 512 + 512)
+    assert count(DCDiscriminator((3, 32, 32))) == convolutions + 2 * (256 + 512)
+
+
+def test_vgg_is_drawn_as_the_reference():
+    """Check the spread of the weights, and that biases are zero."""
+    torch.manual_seed(0)
+    vgg = VGG((3, 32, 32), 10)
+    for layer in vgg.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            expected = (2 / (9 * layer.out_channels)) ** 0.5
+        elif isinstance(layer, torch.nn.Linear):
+            expected = 0.01
+        else:
+            continue
+        assert layer.weight.std().item() == pytest.approx(expected, rel=0.1)
+        assert not layer.bias.any()
+
+
+def test_vgg_of_other_sizes():
+    """Check fewer stages on smaller images, and the error for too small ones."""
+    vgg = VGG((1, 9, 17), 3, stages=((4,), (8, 8)), hidden=16)
+    assert vgg(torch.zeros(2, 1, 9, 17)).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"28x28 .* 5 stages, which needs 32x32"):
+        VGG((1, 28, 28), 10)
