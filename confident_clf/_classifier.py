@@ -127,7 +127,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
     :class:`sklearn.neural_network.MLPClassifier`. uint8 images are scaled to [0, 1]
     batch by batch; floats are taken as they are.
 
-    There is no `sample_weight`: mini-batches see repeated and weighted rows differently.
+    There is no `sample_weight`: to mini-batches, repeating and weighting differ.
 
     References
     ----------
