@@ -54,9 +54,8 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         Weight of the KL term, at least 0, for classifier and generator.
     ood_target : {"uniform", "reject"}, default="uniform"
         What to predict for OOD samples. "uniform": all classes alike, as in [1]_.
-        "reject": none of them. The module gets one more logit for that, and
-        `predict_proba` remains over the classes; far from the data this is the safer
-        choice.
+        "reject": none of them, by one more logit of the module; `predict_proba` remains
+        over the classes. That is the safer choice far from the data.
     generator : callable or None, default=None
         Network of "joint" and "gan": see :class:`~confident_clf.sources.JointGAN`.
     discriminator : callable or None, default=None
@@ -71,8 +70,9 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         features and for 4-D images.
     lr : float, default=1e-3
         Learning rate of the classifier's Adam.
-    gan_lr : float, default=1e-3
-        Learning rate of the GAN's Adam, for "joint" and "gan".
+    gan_lr : float or None, default=None
+        Learning rate of the GAN's Adam, for "joint" and "gan". None: 1e-3 for images,
+        2e-4 for rows.
     batch_size : int, default=64
         Training samples in a batch, at least 2; as many OOD samples go with them.
     max_epochs : int, default=50
@@ -159,7 +159,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         "entropy_weight": [Interval(Real, 0, None, closed="left")],
         "image_shape": [tuple, list, None],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "gan_lr": [Interval(Real, 0, None, closed="neither")],
+        "gan_lr": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "ood_label": "no_validation",
@@ -184,7 +184,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         entropy_weight=0.0,
         image_shape=None,
         lr=1e-3,
-        gan_lr=1e-3,
+        gan_lr=None,
         batch_size=64,
         max_epochs=50,
         ood_label=None,

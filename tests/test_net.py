@@ -110,7 +110,7 @@ def test_step_is_the_textbook_step():
         torch.manual_seed(1)
         bce = F.binary_cross_entropy_with_logits
         one, zero = torch.ones(40, 1), torch.zeros(40, 1)
-        adam = partial(torch.optim.Adam, betas=(0.5, 0.999), lr=1e-3)
+        adam = partial(torch.optim.Adam, betas=(0.5, 0.999), lr=2e-4)
         opt_d, opt_g = adam(D.parameters()), adam(G.parameters())
         opt_c = torch.optim.Adam(C.parameters(), lr=lr)
         z = torch.randn(40, 5)

@@ -22,8 +22,8 @@ class OriginalGAN(JointGAN):
         As in :class:`JointGAN`.
     latent_dim : int, default=100
         Size of the latent vector z, drawn from N(0, 1).
-    lr : float, default=1e-3
-        Learning rate of Adam, betas (0.5, 0.999), for both networks.
+    lr : float or None, default=None
+        Learning rate of both networks, as in :class:`JointGAN`.
     entropy_weight : float, default=0.0
         Weight of the generator's entropy, as in :class:`JointGAN`.
     max_epochs : int, default=50
@@ -50,7 +50,7 @@ class OriginalGAN(JointGAN):
         discriminator=None,
         *,
         latent_dim=100,
-        lr=1e-3,
+        lr=None,
         entropy_weight=0.0,
         max_epochs=50,
         batch_size=64,

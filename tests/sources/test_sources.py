@@ -167,3 +167,13 @@ def test_a_source_must_say_how_to_sample():
 
     with pytest.raises(TypeError, match="sample"):
         Nothing()
+
+
+@pytest.mark.parametrize(("shape", "lr"), [((3,), 2e-4), ((1, 8, 8), 1e-3)])
+def test_default_learning_rate_depends_on_the_data(shape, lr):
+    """Check the rate of both optimizers, by default and as given."""
+    for given, expected in [(None, lr), (0.25, 0.25)]:
+        source = JointGAN(lr=given)
+        source.prepare(torch.rand(8, *shape), None, CPU)
+        for optimizer in (source.generator_optimizer_, source.discriminator_optimizer_):
+            assert optimizer.param_groups[0]["lr"] == expected
