@@ -114,7 +114,7 @@ class JointNet(NeuralNet):
         else:
             # One pass over both: faster than two, and a BatchNorm in a user's module
             # sees one common set of statistics.
-            both = torch.cat([x, self.source_.sample(len(x))])
+            both = torch.cat([x, self._sample_like(x)])
             logits, logits_ood = self.module_(both).split(len(x))
             loss, cross_entropy, ood = confidence_loss(
                 logits, y, logits_ood, self.beta, self.ood_loss
@@ -128,6 +128,17 @@ class JointNet(NeuralNet):
         descend(loss, self.optimizer_)
         losses = {name: value.detach() for name, value in losses.items()}
         return losses, logits.detach()
+
+    def _sample_like(self, x):
+        """Return as many OOD samples as there are in the batch `x`, and like them."""
+        x_ood = self.source_.sample(len(x))
+        if x_ood.shape != x.shape or x_ood.dtype != x.dtype:
+            raise ValueError(
+                f"{self.source!r} must return {len(x)} samples like the training data, "
+                f"shape {tuple(x.shape)} and {x.dtype}; it returned shape "
+                f"{tuple(x_ood.shape)} and {x_ood.dtype}."
+            )
+        return x_ood
 
     def ood_loss(self, logits):
         """Return the loss of the classifier on out-of-distribution samples."""

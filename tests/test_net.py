@@ -198,6 +198,21 @@ def test_source_of_the_users_own_trains_the_classifier():
     )
 
 
+@pytest.mark.parametrize(
+    "samples", [torch.zeros(20, 4), torch.zeros(19, 3), torch.zeros(20, 3).double()]
+)
+def test_samples_must_be_like_the_data(samples):
+    """Check that another shape, number or dtype of samples is named."""
+
+    class Wrong(Constant):
+        def sample(self, n):
+            return samples
+
+    net, x = make_net(Wrong())
+    with pytest.raises(ValueError, match=r"Wrong\(\) must return 20 samples like"):
+        net.fit_tensors(x, torch.arange(40) % 4, None, epochs=1)
+
+
 def test_logits_do_not_depend_on_the_batch():
     """Check bit equality between one call and calls of every other size."""
     net, _ = make_net(None)

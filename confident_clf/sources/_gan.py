@@ -48,7 +48,6 @@ class JointGAN(OODSource):
     entropy_weight : float, default=0.0
         Weight of the generator's entropy, whose estimate is the negative pull-away
         term; needs a discriminator with a method ``features(x)``.
-
     objective : {"boundary", "confident"}, default="boundary"
         What the generator aims at beside the discriminator. "boundary": samples that
         the classifier takes for out-of-distribution, as in [1]_. "confident": samples
