@@ -35,12 +35,18 @@ REGIMES = {
         "cross entropy": {"ood_source": None},
         "joint": {},
         "joint, beta=1": {"beta": 1.0},
+        "original GAN": {"ood_source": "gan"},
+        "noise": {"ood_source": "noise"},
+        "joint + noise": {"ood_source": ["joint", "noise"]},
         "explicit": {"ood_source": "explicit"},
     },
     "fashion": {
         "cross entropy": {"ood_source": None, "max_epochs": 10},
         "joint": {"max_epochs": 10},
         "joint, beta=1": {"beta": 1.0, "max_epochs": 10},
+        "original GAN": {"ood_source": "gan", "max_epochs": 10},
+        "noise": {"ood_source": "noise", "max_epochs": 10},
+        "joint + noise": {"ood_source": ["joint", "noise"], "max_epochs": 10},
         "explicit": {"ood_source": "explicit", "max_epochs": 10},
     },
 }
@@ -95,6 +101,23 @@ def fashion(data, seed):
 LOADERS = {"digits": digits, "fashion": fashion}
 
 
+def environment():
+    """Return what the figures depend on beside the data."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    return {
+        "commit": commit.stdout.strip(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+        "skorch": skorch.__version__,
+    }
+
+
 def run(task, regime, seed, data):
     """Return the figures of one fit."""
     torch.set_num_threads(1)
@@ -113,6 +136,7 @@ def run(task, regime, seed, data):
         "task": task,
         "regime": regime,
         "seed": seed,
+        **environment(),
         "accuracy": clf.score(X_test, y_test),
         "ece": ece,
         "seconds": seconds,
@@ -121,29 +145,17 @@ def run(task, regime, seed, data):
     }
 
 
-def environment():
-    """Return what the figures depend on beside the code."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    )
-    return {
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "skorch": skorch.__version__,
-    }
-
-
 def to_markdown(results):
     """Return the tables of all tasks: mean and standard deviation over the seeds."""
-    versions = ", ".join(f"{name} {value}" for name, value in environment().items())
+    made_with = {
+        ", ".join(f"{name} {r[name]}" for name in environment()) for r in results
+    }
     lines = [
         "# Quality",
         "",
         "Written by `python benchmarks/quality.py --data DIR`; see its first lines for",
         "DIR. Score: maximum class probability (`msp`). Mean ± standard deviation over",
-        f"seeds. {versions}.",
+        f"seeds. Made with {'; '.join(sorted(made_with))}.",
     ]
     for task, regimes in REGIMES.items():
         rows = [r for r in results if r["task"] == task]
@@ -162,6 +174,11 @@ def to_markdown(results):
     return "\n".join(lines) + "\n"
 
 
+def key(result):
+    """Return what tells a result from others."""
+    return result["task"], result["regime"], result["seed"]
+
+
 def _cell(values, key):
     """Return mean and spread of one figure."""
     digits = 0 if key == "seconds" else 4 if key == "accuracy" else 3
@@ -174,6 +191,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder of the .npz files")
     parser.add_argument("--tasks", nargs="+", default=list(REGIMES), choices=REGIMES)
+    parser.add_argument("--regimes", nargs="+", help="default: all of the tasks")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3])
     parser.add_argument("--jobs", type=int, default=2, help="fits at once")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -184,15 +202,16 @@ def main():
         for seed in args.seeds
         for task in args.tasks
         for regime in REGIMES[task]
+        if not args.regimes or regime in args.regimes
     ]
-    results = []
+    path = args.out / "quality.json"
+    results = json.loads(path.read_text()) if path.exists() else []
     fits = (joblib.delayed(run)(*which, args.data) for which in todo)
     parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
     for result in parallel(fits):
-        results.append(result)
-        results.sort(key=lambda r: (r["task"], r["regime"], r["seed"]))
-        record = {"environment": environment(), "results": results}
-        (args.out / "quality.json").write_text(json.dumps(record, indent=1) + "\n")
+        results = [r for r in results if key(r) != key(result)] + [result]
+        results.sort(key=key)
+        path.write_text(json.dumps(results, indent=1) + "\n")
         (args.out / "quality.md").write_text(to_markdown(results))
         print(
             *(f"{result[k]}" for k in ("task", "regime", "seed", "auroc")), flush=True
