@@ -2,6 +2,7 @@
 """The training step: a skorch net whose players move in turn."""
 
 import math
+from contextlib import suppress
 from copy import deepcopy
 
 import numpy as np
@@ -15,6 +16,10 @@ from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._optim import descend
 from confident_clf.utils._tensors import as_float, as_tensor
+
+
+class StopTraining(Exception):
+    """A callback asks to end the training."""
 
 
 class JointNet(NeuralNet):
@@ -62,14 +67,25 @@ class JointNet(NeuralNet):
         return ShuffledBatches(dataset.tensors, self.batch_size)
 
     def fit_tensors(self, x, y, x_ood, epochs):
-        """Train on tensors on the CPU; unlike `fit`, let KeyboardInterrupt through."""
+        """Train on tensors on the CPU; unlike `fit`, let Ctrl-C through."""
         if self.source is not None:
             self.source_.prepare(x, x_ood, torch.device(self.device))
         data = TensorDataset(x, y)
-        self.notify("on_train_begin", X=data, y=None)
-        self.fit_loop(data, epochs=epochs)
+        with suppress(StopTraining):
+            self.notify("on_train_begin", X=data, y=None)
+            self.fit_loop(data, epochs=epochs)
         self.notify("on_train_end", X=data, y=None)
         return self
+
+    def notify(self, method_name, **kwargs):
+        """Call the callbacks; one that raises KeyboardInterrupt ends the training.
+
+        That is how skorch's own callbacks, such as EarlyStopping, do it.
+        """
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt:
+            raise StopTraining from None
 
     def copy(self):
         """Return a net of its own that goes on where this one is.

@@ -107,6 +107,7 @@ class NotATensor(torch.nn.Linear):
             None,
             r"only one class, \[1\]",
         ),
+        ({"ood_label": [1, 2]}, ROWS, LABELS, None, r"one label; got \[1, 2\]"),
         # images
         ({"image_shape": (1, 2, 3)}, ROWS, LABELS, None, r"\(1, 2, 3\) does not mult"),
         ({"image_shape": (2, 2)}, ROWS, LABELS, None, "three positive integers"),

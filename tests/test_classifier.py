@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import roc_auc_score
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from torchvision.models import resnet18
 
 from confident_clf import ConfidentClassifier
@@ -257,6 +257,17 @@ def test_what_the_user_gave_is_unchanged(digits):
     assert random.getstate() == before[0]
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
     assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_early_stopping_of_skorch_ends_the_training(blobs):
+    """Check that a callback can stop a fit early, and bring the best epoch back."""
+    X, y = blobs
+    stop = EarlyStopping(
+        monitor="train_loss", patience=1, threshold=0.3, load_best=True
+    )
+    clf = fast(ood_source=None, max_epochs=50, callbacks=[("stop", stop)]).fit(X, y)
+    assert 2 <= clf.n_epochs_ < 50
+    assert clf.score(X, y) > 0.9
 
 
 def test_random_states_are_restored_when_fit_raises(digits):

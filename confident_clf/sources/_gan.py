@@ -167,7 +167,7 @@ class JointGAN(OODSource):
 
     def _standardize(self, x: Tensor) -> Tensor:
         """Return samples in standard units."""
-        return (x - self.offset_) / self.scale_
+        return (x - self.offset_) / torch.where(self.scale_ > 0, self.scale_, 1.0)
 
 
 _OBJECTIVES = ("boundary", "confident")
@@ -177,7 +177,7 @@ def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return offset and scale with x = offset + scale * (samples in standard units).
 
     Images: least value and range of each channel. Rows: mean and standard deviation of
-    each feature. The scale of what is constant is 1.
+    each feature. What is constant has scale 0, and stays constant in the samples.
     """
     if x.ndim == 4:
         rest = (0, 2, 3)
@@ -185,10 +185,9 @@ def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:
             as_float(extreme(x, dim=rest, keepdim=True)[0])
             for extreme in (torch.amin, torch.amax)
         )  # (channels, 1, 1)
-        scale = high - offset
-    else:
-        scale, offset = torch.std_mean(x, dim=0, correction=0)
-    return offset, torch.where(scale > 0, scale, 1.0)
+        return offset, high - offset
+    scale, offset = torch.std_mean(x, dim=0, correction=0)
+    return offset, scale
 
 
 def _adam(network: nn.Module, lr: float) -> torch.optim.Optimizer:

@@ -150,7 +150,17 @@ def is_ood_label(y, ood_label):
     -------
     ndarray of bool, shape (n,)
         True where a label equals `ood_label`.
+
+    Raises
+    ------
+    ValueError
+        If `ood_label` is not one label.
     """
+    if np.ndim(ood_label) != 0:
+        raise ValueError(
+            f"ood_label must be one label; got {ood_label!r}. Give all out-of-"
+            "distribution rows the same label."
+        )
     if ood_label is None:
         return np.zeros(len(y), dtype=bool)
     with warnings.catch_warnings():

@@ -50,7 +50,9 @@ def test_gan_learns_location_and_scale_of_rows():
     source.prepare(x, None, CPU)
     torch.testing.assert_close(source.offset_, x.mean(dim=0))
     torch.testing.assert_close(source.scale_[:2], x.std(dim=0, correction=0)[:2])
-    assert source.scale_[2] == 1
+    assert source.scale_[2] == 0
+    assert (source.sample(20)[:, 2] == 7).all()
+    assert (source._standardize(x)[:, 2] == 0).all()
     torch.testing.assert_close(
         source._standardize(x)[:, :2].std(dim=0, correction=0), torch.ones(2)
     )
