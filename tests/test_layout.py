@@ -21,10 +21,10 @@ MAY_IMPORT = {
     "scores": {"utils"},
     "metrics": {"scores", "utils"},
     "sources": {"losses", "modules", "utils"},
-    "_net": {"losses", "sources", "utils"},
+    "_net": {"losses", "utils"},
     "_samples": {"utils"},
     "_classifier": {"_net", "_samples", "modules", "scores", "sources", "utils"},
-    "_detector": {"metrics", "scores", "utils"},
+    "_detector": {"scores", "utils"},
     "__init__": {"_classifier", "_detector", "_version", "metrics"},
 }
 
