@@ -120,8 +120,11 @@ def test_grid_search_over_beta_with_several_scorers(digits):
         column = f"mean_test_{name}"
         assert np.isfinite(results[0][column]).all()
         np.testing.assert_allclose(results[0][column], results[1][column], atol=0.02)
-    assert search.best_params_["beta"] in (0.0, 1.0)
-    assert search.score_samples(X).shape == (300,)
+    best = np.argmax(results[1]["mean_test_auroc"])
+    assert search.best_params_ == results[1]["params"][best]
+    np.testing.assert_array_equal(
+        search.score_samples(X), search.best_estimator_.score_samples(X)
+    )
 
 
 def test_search_with_ood_labels(digits):
@@ -139,7 +142,7 @@ def test_search_with_ood_labels(digits):
     )
     assert (result["test_auroc"] > 0.9).all()
     assert (result["test_acc"] > 0.8).all()
-    assert ((0 <= result["test_tnr"]) & (result["test_tnr"] <= 1)).all()
+    assert (result["test_tnr"] > 0.5).all()
 
 
 def test_search_inside_a_pipeline(digits):
