@@ -147,9 +147,8 @@ def run(task, regime, seed, data):
 
 def to_markdown(results):
     """Return the tables of all tasks: mean and standard deviation over the seeds."""
-    made_with = {
-        ", ".join(f"{name} {r[name]}" for name in environment()) for r in results
-    }
+    names = list(environment())
+    made_with = {", ".join(f"{name} {r[name]}" for name in names) for r in results}
     lines = [
         "# Quality",
         "",

@@ -28,7 +28,7 @@ def resolve_device(device):
         resolved = torch.device(device)
         # The one test that holds for every kind of device and every index.
         torch.empty(1, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device={str(device)!r} cannot be used here: {_first_line(error)} "
             "Use device='auto' for the GPU where there is one and the CPU elsewhere."
