@@ -5,27 +5,30 @@ from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
 
-import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf._net import JointNet
+from confident_clf._prediction import PredictionMixin
 from confident_clf._samples import SamplesMixin
 from confident_clf.modules._build import build_classifier
 from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
-from confident_clf.scores import LOGIT_SCORES, msp_with_reject, score_logits
+from confident_clf.scores import LOGIT_SCORES
 from confident_clf.sources import OODSource
 from confident_clf.sources._make import NAMES, make_source
+from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
 from confident_clf.utils._device import resolve_device
+from confident_clf.utils._schedules import SCHEDULES, resolve_schedule
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._state import unchanged_on_error
-from confident_clf.utils._tensors import as_float
+from confident_clf.utils._tensors import as_float, as_tensor
 
 
-class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
+class ConfidentClassifier(
+    PredictionMixin, SamplesMixin, ClassifierMixin, BaseEstimator
+):
     """Neural network classifier that is unsure of what it was not trained for.
 
     Trains with the confidence loss of [1]_: cross entropy on the training data plus
@@ -69,7 +72,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         tools work on them; one size may be -1: what is left. Leave None for rows of
         features and for 4-D images.
     lr : float, default=1e-3
-        Learning rate of the classifier's Adam.
+        Learning rate of the classifier's optimizer, AdamW.
     gan_lr : float or None, default=None
         Learning rate of the GAN's Adam, for "joint" and "gan". None: 1e-3 for images,
         2e-4 for rows.
@@ -77,6 +80,28 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         Training samples in a batch, at least 2; as many OOD samples go with them.
     max_epochs : int, default=50
         Passes over the training data.
+    lr_schedule : {"step", "one_cycle"}, callable or None, default=None
+        How the learning rates of all players change during `fit`. "step": a tenth of
+        them after 60 % of the epochs, as in the reference recipe. "one_cycle": up from
+        a 25th in the first 30 %, then down to almost nothing. A callable maps the
+        share that is done, from 0 to 1, to the factor. None: constant.
+    weight_decay : float, default=0.0
+        Decay of the classifier's weights, decoupled from the gradient as in AdamW.
+    label_smoothing : float, default=0.0
+        Share of the cross entropy's target that is spread over all logits, below 1.
+    augment : {"flip", "flip_crop"}, callable or None, default=None
+        Random views of the training images, new in every epoch. "flip": mirrored left
+        to right with probability 1/2; "flip_crop": shifted by up to an eighth of their
+        size too, with a border of zeros. A callable maps a batch, a float32 tensor, to
+        one like it, such as a transform of torchvision, which draws once for a batch.
+    early_stopping : bool, default=False
+        Whether `fit` holds some training samples back, stops when the cross entropy
+        there has not fallen for `n_iter_no_change` epochs, and goes back to the best
+        classifier.
+    validation_fraction : float, default=0.1
+        Share of the samples of each class to hold back for `early_stopping`.
+    n_iter_no_change : int, default=10
+        Epochs to wait for a better classifier, for `early_stopping`.
     ood_label : object, default=None
         Rows of X with this label are OOD samples, never a class. Sources that need no
         such rows leave them out. None: there is no such label.
@@ -89,8 +114,8 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         Copied before use.
     warm_start : bool, default=False
         Whether a further `fit` goes on with the networks there are, for `max_epochs`
-        more. `lr`, `batch_size` and `beta` may change, the data's format and classes
-        may not.
+        more. `lr`, `beta` and all from `batch_size` to `n_iter_no_change` may change,
+        the data's format and classes may not.
     verbose : int, default=0
         1 prints the history, a line for each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -162,6 +187,13 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         "gan_lr": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "augment": [StrOptions(set(AUGMENTATIONS)), callable, None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "ood_label": "no_validation",
         "method": [StrOptions(set(LOGIT_SCORES))],
         "device": [str, torch.device],
@@ -187,6 +219,13 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         gan_lr=None,
         batch_size=64,
         max_epochs=50,
+        lr_schedule=None,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        augment=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
         ood_label=None,
         method="msp",
         device="auto",
@@ -208,6 +247,13 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         self.gan_lr = gan_lr
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.lr_schedule = lr_schedule
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.augment = augment
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.ood_label = ood_label
         self.method = method
         self.device = device
@@ -245,14 +291,17 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         """
         with unchanged_on_error(self):
             if self.warm_start and hasattr(self, "net_"):
-                self._go_on(X, y, X_ood, epochs=self.max_epochs)
+                self._go_on(X, y, X_ood)
             else:
-                self._start(X, y, X_ood, epochs=self.max_epochs)
+                self._start(X, y, X_ood)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, X_ood=None):
         """Train for one pass over some data, after others.
+
+        The learning rates stay as they are: no `lr_schedule` knows how many passes are
+        to come.
 
         Parameters
         ----------
@@ -274,9 +323,14 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As in `fit`; if `classes` is missing in the first call, or a label is not
-            among them.
+            As in `fit`; if `classes` is missing in the first call, a label is not
+            among them, or ``early_stopping=True``.
         """
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit is one pass over the data and cannot stop early. Set "
+                "early_stopping=False, or call fit."
+            )
         with unchanged_on_error(self):
             if hasattr(self, "net_"):
                 if classes is not None and set(classes) != set(self.classes_.tolist()):
@@ -284,137 +338,12 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
                         f"classes={list(classes)} differ from those of the first call, "
                         f"{self.classes_.tolist()}. Leave them out after it."
                     )
-                self._go_on(X, y, X_ood, epochs=1)
+                self._go_on(X, y, X_ood, one_pass=True)
             elif classes is None:
                 raise ValueError("classes must be given in the first partial_fit.")
             else:
-                self._start(X, y, X_ood, epochs=1, classes=classes)
+                self._start(X, y, X_ood, classes, one_pass=True)
         return self
-
-    def predict(self, X):
-        """Return the most probable class of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features) or (n, channels, height, width)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels out of `classes_`.
-        """
-        check_is_fitted(self)
-        return self.classes_[self._logits(X).argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """Return the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features) or (n, channels, height, width)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes), float64
-            Softmax of the logits, in the order of `classes_`.
-        """
-        check_is_fitted(self)
-        return softmax(self._logits(X), axis=1)
-
-    def decision_function(self, X):
-        """Return the logits.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features) or (n, channels, height, width)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes), or (n,) for two classes, float64
-            Unnormalised log-probabilities; for two classes the log-odds of
-            ``classes_[1]``.
-        """
-        check_is_fitted(self)
-        logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
-
-    def ood_score(self, X, method=None):
-        """Return a score that is higher for out-of-distribution samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features) or (n, channels, height, width)
-            Samples.
-        method : str or None, default=None
-            One of the constructor's methods; None takes the constructor's.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-            For "msp" between 0 and 1 - 1 / n_classes.
-
-        Raises
-        ------
-        ValueError
-            If the method is unknown.
-        """
-        check_is_fitted(self)
-        method = self.method if method is None else method
-        logits = self._outputs(X)
-        n_classes = len(self.classes_)
-        if method == "msp" and logits.shape[1] > n_classes:
-            return msp_with_reject(logits)
-        return score_logits(logits[:, :n_classes], method)
-
-    def score_samples(self, X, method=None):
-        """Return a score that is higher for in-distribution samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features) or (n, channels, height, width)
-            Samples.
-        method : str or None, default=None
-            As in :meth:`ood_score`.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-            The negative :meth:`ood_score`.
-        """
-        return -self.ood_score(X, method=method)
-
-    def sample_ood(self, n):
-        """Return samples of the fitted source, in the units of X.
-
-        Parameters
-        ----------
-        n : int
-            Number of samples, at least 1.
-
-        Returns
-        -------
-        ndarray of shape (n, features) or (n, channels, height, width)
-            As X in `fit`: uint8 where that was uint8, else float32. With an int
-            `random_state` always the same ones.
-
-        Raises
-        ------
-        ValueError
-            If `n` is not positive, or there is no source (``ood_source=None``).
-        """
-        check_is_fitted(self)
-        if not (isinstance(n, Integral) and n >= 1):
-            raise ValueError(f"n must be a positive integer; got {n!r}.")
-        if self.net_.source is None:
-            raise ValueError(
-                "There is nothing to sample from: the classifier was fitted with "
-                "ood_source=None. Fit it with another source, such as 'joint'."
-            )
-        with seeded(draw_seed(self.random_state), torch.device(self.net_.device)):
-            return self._format.restore(self.net_.sample(n))
 
     @property
     def history_(self):
@@ -427,7 +356,7 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         """Number of epochs trained."""
         return len(self.history_)
 
-    def _start(self, X, y, X_ood, epochs, classes=None):
+    def _start(self, X, y, X_ood, classes=None, one_pass=False):
         """Train a new net."""
         device = resolve_device(self.device)
         source = self._make_source()
@@ -437,18 +366,42 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         y = self._encode_labels(y)
         with seeded(draw_seed(self.random_state), device):
             net = self._make_net(X, source, device)
-            self.net_ = net.fit_tensors(*self._as_tensors(X, y, X_ood), epochs)
+            self.net_ = self._train(net, X, y, X_ood, one_pass)
 
-    def _go_on(self, X, y, X_ood, epochs):
+    def _go_on(self, X, y, X_ood, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
         X, y = self._validate_more(X, y)
         X, y, X_ood = self._split_ood_rows(X, y, X_ood, self.net_.source, more=True)
         y = self._encode_labels(y)
-        net = self.net_.copy()
-        net.set_params(lr=self.lr, batch_size=self.batch_size, beta=self.beta)
+        net = self.net_.copy().set_params(**self._step_params())
         seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
-            self.net_ = net.fit_tensors(*self._as_tensors(X, y, X_ood), epochs)
+            self.net_ = self._train(net, X, y, X_ood, one_pass)
+
+    def _train(self, net, X, y, X_ood, one_pass):
+        """Return the net after one pass over the data, or after a whole fit."""
+        if one_pass:
+            return net.fit_tensors(*self._as_tensors(X, y, X_ood), epochs=1)
+        plan = {
+            "epochs": self.max_epochs,
+            "lr_schedule": resolve_schedule(self.lr_schedule),
+        }
+        if self.early_stopping:
+            X, X_valid, y, y_valid = self._hold_back(X, y)
+            plan["valid"] = self._as_tensor(X_valid), as_tensor(y_valid)
+            plan["patience"] = self.n_iter_no_change
+        return net.fit_tensors(*self._as_tensors(X, y, X_ood), **plan)
+
+    def _step_params(self):
+        """Return the net's parameters that may change when training goes on."""
+        return {
+            "lr": self.lr,
+            "beta": self.beta,
+            "batch_size": self.batch_size,
+            "optimizer__weight_decay": self.weight_decay,
+            "label_smoothing": self.label_smoothing,
+            "augment": resolve_augment(self.augment, self.input_shape_),
+        }
 
     def _make_source(self):
         """Return the source that `ood_source` stands for."""
@@ -472,16 +425,14 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         net = JointNet(
             partial(build_classifier, self.module, self.input_shape_, n_outputs),
             source=source,
-            beta=self.beta,
             ood_target=self.ood_target,
-            optimizer=torch.optim.Adam,
-            lr=self.lr,
-            batch_size=self.batch_size,
+            optimizer=torch.optim.AdamW,
             max_epochs=self.max_epochs,
             callbacks=deepcopy(self.callbacks),
             predict_nonlinearity=None,
             device=device,
             verbose=self.verbose,
+            **self._step_params(),
         )
         net.initialize()
         few = as_float(self._as_tensor(X[:4])).to(device)
@@ -489,12 +440,3 @@ class ConfidentClassifier(SamplesMixin, ClassifierMixin, BaseEstimator):
         if source is not None:
             warn_of_batch_norm(net.module_)
         return net
-
-    def _logits(self, X):
-        """Return the logits of the classes, (n, n_classes) float64."""
-        return self._outputs(X)[:, : len(self.classes_)]
-
-    def _outputs(self, X):
-        """Return the logits of the classes and of rejection, if any, float64."""
-        X = self._validate(X).reshape(-1, *self.input_shape_)
-        return self.net_.logits(X).astype(np.float64)

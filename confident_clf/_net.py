@@ -2,19 +2,21 @@
 """The training step: a skorch net whose players move in turn."""
 
 import math
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._optim import descend
+from confident_clf.utils._schedules import ScheduledRates
 from confident_clf.utils._tensors import as_float, as_tensor
 
 
@@ -42,15 +44,31 @@ class JointNet(NeuralNet):
         Weight of the loss on out-of-distribution samples.
     ood_target : {"uniform", "reject"}
         What the classifier shall say of them: all classes alike, or the last one.
+    label_smoothing : float, default=0.0
+        Of the cross entropy.
+    augment : callable or None, default=None
+        Maps a batch of training samples to the batch to train on.
     **kwargs
         Parameters of :class:`skorch.NeuralNet`.
     """
 
-    def __init__(self, module, *, source, beta, ood_target="uniform", **kwargs):
+    def __init__(
+        self,
+        module,
+        *,
+        source,
+        beta,
+        ood_target="uniform",
+        label_smoothing=0.0,
+        augment=None,
+        **kwargs,
+    ):
         # skorch refuses torch objects that are set after its own constructor.
         self.source = source
         self.beta = beta
         self.ood_target = ood_target
+        self.label_smoothing = label_smoothing
+        self.augment = augment
         super().__init__(
             module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
         )
@@ -66,16 +84,50 @@ class JointNet(NeuralNet):
         """Return batches that are slices of the data set's tensors."""
         return ShuffledBatches(dataset.tensors, self.batch_size)
 
-    def fit_tensors(self, x, y, x_ood, epochs):
-        """Train on tensors on the CPU; unlike `fit`, let Ctrl-C through."""
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Return the pair of training and validation data that `fit_tensors` made."""
+        return X
+
+    def fit_tensors(
+        self, x, y, x_ood, *, epochs, lr_schedule=None, valid=None, patience=None
+    ):
+        """Train on tensors on the CPU; unlike `fit`, let Ctrl-C through.
+
+        `lr_schedule` maps the share that is done to a factor of all learning rates.
+        With `valid`, a pair of samples and labels, stop once the cross entropy there
+        has not fallen for `patience` epochs, and go back to the best.
+        """
         if self.source is not None:
             self.source_.prepare(x, x_ood, torch.device(self.device))
         data = TensorDataset(x, y)
-        with suppress(StopTraining):
-            self.notify("on_train_begin", X=data, y=None)
-            self.fit_loop(data, epochs=epochs)
-        self.notify("on_train_end", X=data, y=None)
+        n_steps = epochs * len(self.get_iterator(data, training=True))
+        self.rates_ = ScheduledRates(lr_schedule, self._every_optimizer(), n_steps)
+        with self._early_stopping(patience):
+            with suppress(StopTraining):
+                self.notify("on_train_begin", X=data, y=None)
+                self.fit_loop((data, valid and TensorDataset(*valid)), epochs=epochs)
+            self.notify("on_train_end", X=data, y=None)
+        self.rates_.restore()
+        del self.rates_
         return self
+
+    @contextmanager
+    def _early_stopping(self, patience):
+        """Stop, for this fit only, when the loss on held-out samples stops falling."""
+        if patience is None:
+            yield
+            return
+        callback = EarlyStopping("valid_loss", patience=patience, load_best=True)
+        self.callbacks_.append(("confident_clf_early_stopping", callback.initialize()))
+        try:
+            yield
+        finally:
+            self.callbacks_.pop()
+
+    def _every_optimizer(self):
+        """Return the optimizers of all players."""
+        others = [] if self.source is None else self.source_.optimizers()
+        return [self.optimizer_, *others]
 
     def notify(self, method_name, **kwargs):
         """Call the callbacks; one that raises KeyboardInterrupt ends the training.
@@ -102,6 +154,12 @@ class JointNet(NeuralNet):
         self._set_training(True)
         self.epoch_losses_ = EpochMeans()
 
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        """Set the learning rates of all players."""
+        super().on_batch_begin(net, batch, training, **kwargs)
+        if training:
+            self.rates_.set_next()
+
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Record every player's mean loss in the history."""
         super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
@@ -111,8 +169,9 @@ class JointNet(NeuralNet):
 
     def train_step(self, batch, **fit_params):
         """Let the source's players move, then the classifier."""
-        x, y = (tensor.to(self.device) for tensor in batch)
-        x = as_float(x)
+        x, y = self._to_device(batch)
+        if self.augment is not None:
+            x = self._augmented(x)
         losses = {}
         if self.source is not None:
             losses |= self.source_.step(x, self)
@@ -121,11 +180,35 @@ class JointNet(NeuralNet):
         self.epoch_losses_.add(losses, len(x))
         return {"loss": losses["classifier_loss"], "y_pred": logits}
 
+    def validation_step(self, batch, **fit_params):
+        """Return the cross entropy on held-out samples."""
+        self._set_training(False)
+        x, y = self._to_device(batch)
+        with torch.no_grad():
+            logits = self.module_(x)
+            return {"loss": F.cross_entropy(logits, y), "y_pred": logits}
+
+    def _to_device(self, batch):
+        """Return samples, as float32, and labels on the device."""
+        x, y = (tensor.to(self.device) for tensor in batch)
+        return as_float(x), y
+
+    def _augmented(self, x):
+        """Return the user's, or a named, random view of the batch."""
+        view = self.augment(x)
+        if view.shape != x.shape or view.dtype != x.dtype:
+            raise ValueError(
+                f"augment must return a batch like the one it gets, shape "
+                f"{tuple(x.shape)} and {x.dtype}; it returned shape "
+                f"{tuple(view.shape)} and {view.dtype}."
+            )
+        return view
+
     def _step_classifier(self, x, y):
         """Move the classifier down eq. (1): CE + beta * KL(U || p(. | x_ood))."""
         if self.source is None:
             logits = self.module_(x)
-            loss = F.cross_entropy(logits, y)
+            loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
             losses = {"classifier_loss": loss}
         else:
             # One pass over both: faster than two, and a BatchNorm in a user's module
@@ -133,7 +216,12 @@ class JointNet(NeuralNet):
             both = torch.cat([x, self._sample_like(x)])
             logits, logits_ood = self.module_(both).split(len(x))
             loss, cross_entropy, ood = confidence_loss(
-                logits, y, logits_ood, self.beta, self.ood_loss
+                logits,
+                y,
+                logits_ood,
+                self.beta,
+                self.ood_loss,
+                label_smoothing=self.label_smoothing,
             )
             name = "kl" if self.ood_target == "uniform" else "reject_loss"
             losses = {

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What X and y may be, and how they become tensors."""
 
+import math
+
 import numpy as np
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -19,8 +22,9 @@ from confident_clf.utils._validation import (
 class SamplesMixin:
     """Validate rows and images, set OOD rows aside, encode labels.
 
-    For estimators with the parameters `image_shape`, `ood_label` and `ood_source`; sets
-    `input_shape_`, `classes_` and what scikit-learn's validation sets.
+    For estimators with the parameters `image_shape`, `ood_label`, `ood_source` and
+    `validation_fraction`; sets `input_shape_`, `classes_` and what scikit-learn's
+    validation sets.
     """
 
     def _validate_training(self, X, y):
@@ -95,6 +99,20 @@ class SamplesMixin:
                 f"{self.ood_label!r}; there are {len(y)}."
             )
         return X, y, X_ood if uses_ood_rows else None
+
+    def _hold_back(self, X, y):
+        """Return X, X to validate on, y, y to validate on: a share of each class."""
+        n_valid = math.ceil(self.validation_fraction * len(y))
+        n_train = len(y) - n_valid
+        counts = np.bincount(y, minlength=len(self.classes_))
+        if min(n_valid, n_train) < len(counts) or counts.min() < 2:
+            raise ValueError(
+                f"early_stopping with validation_fraction={self.validation_fraction} "
+                f"would train on {n_train} samples and validate on {n_valid}, of "
+                f"{len(counts)} classes of which the smallest has {counts.min()}. Both "
+                "parts need each class: use more samples, or early_stopping=False."
+            )
+        return train_test_split(X, y, test_size=n_valid, stratify=y)
 
     def _learn_classes(self, labels):
         """Set the classes to the different labels there are, at least two."""

@@ -132,6 +132,7 @@ def confidence_loss(
     logits_ood: Tensor,
     beta: float,
     ood_loss: Callable[[Tensor], Tensor] = kl_to_uniform,
+    label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Confidence loss, eq. (1) of [1]_, with its two terms.
 
@@ -149,6 +150,8 @@ def confidence_loss(
         Weight of the second term, at least 0.
     ood_loss : callable, default=kl_to_uniform
         The second term as a function of `logits_ood`.
+    label_smoothing : float, default=0.0
+        Share of the target of the cross entropy that is spread over all logits.
 
     Returns
     -------
@@ -173,7 +176,7 @@ def confidence_loss(
     >>> bool(loss == ce + 0.1 * kl)
     True
     """
-    cross_entropy = F.cross_entropy(logits, y)
+    cross_entropy = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
     ood = ood_loss(logits_ood)
     return cross_entropy + beta * ood, cross_entropy, ood
 

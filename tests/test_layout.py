@@ -23,7 +23,16 @@ MAY_IMPORT = {
     "sources": {"losses", "modules", "utils"},
     "_net": {"losses", "utils"},
     "_samples": {"utils"},
-    "_classifier": {"_net", "_samples", "modules", "scores", "sources", "utils"},
+    "_prediction": {"scores", "utils"},
+    "_classifier": {
+        "_net",
+        "_prediction",
+        "_samples",
+        "modules",
+        "scores",
+        "sources",
+        "utils",
+    },
     "_detector": {"scores", "utils"},
     "__init__": {"_classifier", "_detector", "_version", "metrics"},
 }

@@ -91,3 +91,13 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             The losses to record in the history, without gradient.
         """
         return {}
+
+    def optimizers(self) -> list:
+        """Return the optimizers of the source's own networks.
+
+        Returns
+        -------
+        list of torch.optim.Optimizer
+            Their learning rates follow the classifier's schedule.
+        """
+        return []

@@ -124,6 +124,10 @@ class JointGAN(OODSource):
             "generator_loss": self._step_generator(fake, net),
         }
 
+    def optimizers(self) -> list:
+        """Return the optimizers of the generator and the discriminator."""
+        return [self.generator_optimizer_, self.discriminator_optimizer_]
+
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """Return `n` new samples G(z)."""

@@ -59,6 +59,10 @@ class MixtureOOD(OODSource):
                 losses[f"{name}_{i}" if name in losses else name] = loss
         return losses
 
+    def optimizers(self) -> list:
+        """Return the optimizers of all sources."""
+        return [opt for source in self.sources_ for opt in source.optimizers()]
+
     def sample(self, n: int) -> Tensor:
         """Return `n` samples, of each source its share."""
         # One random shift rounds all shares: over many batches they come out exact.

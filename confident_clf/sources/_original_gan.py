@@ -93,3 +93,7 @@ class OriginalGAN(JointGAN):
     def step(self, x: Tensor, net) -> dict[str, Tensor]:
         """Do nothing: the networks are frozen."""
         return {}
+
+    def optimizers(self) -> list:
+        """Return none: the networks are frozen."""
+        return []

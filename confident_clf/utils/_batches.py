@@ -22,6 +22,10 @@ class ShuffledBatches:
         self.tensors = tensors
         self.batch_size = batch_size
 
+    def __len__(self):
+        n, size = len(self.tensors[0]), self.batch_size
+        return max(1, n // size + (n % size > 1))
+
     def __iter__(self):
         order = torch.randperm(len(self.tensors[0]))
         batches = list(order.split(self.batch_size))
