@@ -45,14 +45,15 @@ class ConfidentClassifier(
         a class, a :func:`functools.partial` of one, or any function. None takes an
         :class:`~confident_clf.modules.MLP` for rows and a
         :class:`~confident_clf.modules.SmallConvNet` for images.
-    ood_source : {"joint", "gan", "explicit", "noise"}, OODSource, list or None, \
-            default="joint"
+    ood_source : {"joint", "gan", "explicit", "noise", "features"}, OODSource, list \
+            or None, default="joint"
         Where the OOD samples come from. "joint": a GAN trained together with the
         classifier, eq. (2) of [1]_. "gan": the original GAN, trained first. "explicit":
         the rows given as `X_ood` or labelled `ood_label`. "noise": see
-        :class:`~confident_clf.sources.NoiseOOD`. None: plain cross entropy. An
-        :class:`~confident_clf.sources.OODSource` is cloned. A list mixes sources in
-        equal shares, or in those of pairs ``(source, share)``.
+        :class:`~confident_clf.sources.NoiseOOD`. "features": points around low-density
+        features, see :class:`~confident_clf.sources.FeatureOOD`. None: plain cross
+        entropy. An :class:`~confident_clf.sources.OODSource` is cloned. A list mixes
+        sources in equal shares, or in those of pairs ``(source, share)``.
     beta : float, default=0.1
         Weight of the KL term, at least 0, for classifier and generator.
     ood_target : {"uniform", "reject"}, default="uniform"

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
+from confident_clf.modules._head import find_head, recorded_inputs
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._optim import descend
 from confident_clf.utils._schedules import ScheduledRates
@@ -98,7 +99,7 @@ class JointNet(NeuralNet):
         has not fallen for `patience` epochs, and go back to the best.
         """
         if self.source is not None:
-            self.source_.prepare(x, x_ood, torch.device(self.device))
+            self._prepare_source(x, x_ood)
         data = TensorDataset(x, y)
         n_steps = epochs * len(self.get_iterator(data, training=True))
         self.rates_ = ScheduledRates(lr_schedule, self._every_optimizer(), n_steps)
@@ -110,6 +111,13 @@ class JointNet(NeuralNet):
         self.rates_.restore()
         del self.rates_
         return self
+
+    def _prepare_source(self, x, x_ood):
+        """Let the source see the data, and find the features if it needs them."""
+        device = torch.device(self.device)
+        if self.source.makes_features:
+            self.head_name_ = find_head(self.module_, as_float(x[:4]).to(device))
+        self.source_.prepare(x, x_ood, device)
 
     @contextmanager
     def _early_stopping(self, patience):
@@ -211,10 +219,7 @@ class JointNet(NeuralNet):
             loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
             losses = {"classifier_loss": loss}
         else:
-            # One pass over both: faster than two, and a BatchNorm in a user's module
-            # sees one common set of statistics.
-            both = torch.cat([x, self._sample_like(x)])
-            logits, logits_ood = self.module_(both).split(len(x))
+            logits, logits_ood = self._both_logits(x)
             loss, cross_entropy, ood = confidence_loss(
                 logits,
                 y,
@@ -233,13 +238,30 @@ class JointNet(NeuralNet):
         losses = {name: value.detach() for name, value in losses.items()}
         return losses, logits.detach()
 
-    def _sample_like(self, x):
-        """Return as many OOD samples as there are in the batch `x`, and like them."""
-        x_ood = self.source_.sample(len(x))
-        if x_ood.shape != x.shape or x_ood.dtype != x.dtype:
+    def _both_logits(self, x):
+        """Return the logits of the batch `x` and of as many OOD samples.
+
+        One pass over both: faster than two, and a BatchNorm in a user's module sees one
+        common set of statistics.
+        """
+        n = len(x)
+        n_inputs = self.source_.n_inputs(n)
+        both = torch.cat([x, self._sample_like(x, n_inputs)]) if n_inputs else x
+        if n_inputs == n:
+            return self.module_(both).split(n)
+        head = self.module_.get_submodule(self.head_name_)
+        with recorded_inputs(head) as inputs:
+            logits, logits_ood = self.module_(both).split([n, n_inputs])
+        features = self.source_.sample_features(inputs[0][:n], n - n_inputs)
+        return logits, torch.cat([logits_ood, head(features)])
+
+    def _sample_like(self, x, n):
+        """Return `n` OOD samples that are like the batch `x`."""
+        x_ood = self.source_.sample(n)
+        if x_ood.shape != (n, *x.shape[1:]) or x_ood.dtype != x.dtype:
             raise ValueError(
-                f"{self.source!r} must return {len(x)} samples like the training data, "
-                f"shape {tuple(x.shape)} and {x.dtype}; it returned shape "
+                f"{self.source!r} must return {n} samples like the training data, "
+                f"shape {(n, *x.shape[1:])} and {x.dtype}; it returned shape "
                 f"{tuple(x_ood.shape)} and {x_ood.dtype}."
             )
         return x_ood

@@ -125,7 +125,9 @@ class PredictionMixin:
         -------
         ndarray of shape (n, features) or (n, channels, height, width)
             As X in `fit`: uint8 where that was uint8, else float32. With an int
-            `random_state` always the same ones.
+            `random_state` always the same ones. A source in feature space returns
+            features, (n, n_features) float32; of a list that mixes it with others, what
+            is returned are the others' samples.
 
         Raises
         ------
@@ -141,7 +143,10 @@ class PredictionMixin:
                 "ood_source=None. Fit it with another source, such as 'joint'."
             )
         with seeded(draw_seed(self.random_state), torch.device(self.net_.device)):
-            return self._format.restore(self.net_.sample(n))
+            samples = self.net_.sample(n)
+        if not self.net_.source.makes_inputs:
+            return samples
+        return self._format.restore(samples)
 
     def _logits(self, X):
         """Return the logits of the classes, (n, n_classes) float64."""

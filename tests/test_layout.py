@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "scores": {"utils"},
     "metrics": {"scores", "utils"},
     "sources": {"losses", "modules", "utils"},
-    "_net": {"losses", "utils"},
+    "_net": {"losses", "modules", "utils"},
     "_samples": {"utils"},
     "_prediction": {"scores", "utils"},
     "_classifier": {

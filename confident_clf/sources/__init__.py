@@ -3,6 +3,7 @@
 
 from confident_clf.sources._base import OODSource
 from confident_clf.sources._explicit import ExplicitOOD
+from confident_clf.sources._features import FeatureOOD
 from confident_clf.sources._gan import JointGAN
 from confident_clf.sources._mixture import MixtureOOD
 from confident_clf.sources._noise import NoiseOOD
@@ -10,6 +11,7 @@ from confident_clf.sources._original_gan import OriginalGAN
 
 __all__ = [
     "ExplicitOOD",
+    "FeatureOOD",
     "JointGAN",
     "MixtureOOD",
     "NoiseOOD",

@@ -34,6 +34,10 @@ class OODSource(ABC, BaseEstimator, nn.Module):
 
     # Whether `prepare` needs rows that the user calls out-of-distribution.
     needs_ood_rows = False
+    # Whether `sample` makes inputs of the classifier; else features.
+    makes_inputs = True
+    # Whether `sample_features` makes features of the classifier.
+    makes_features = False
 
     def __init__(self):
         super().__init__()
@@ -53,7 +57,8 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         Returns
         -------
         Tensor of shape (n, *input_shape), float32
-            On the device that `prepare` was given, without gradient.
+            On the device that `prepare` was given, without gradient. A source in
+            feature space returns features, (n, n_features).
         """
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
@@ -91,6 +96,38 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             The losses to record in the history, without gradient.
         """
         return {}
+
+    def n_inputs(self, n: int) -> int:
+        """Return how many of `n` samples are inputs, made by `sample`.
+
+        Parameters
+        ----------
+        n : int
+            Number of out-of-distribution samples in a batch.
+
+        Returns
+        -------
+        int
+            All of them or none; a mixture may divide them.
+        """
+        return n if self.makes_inputs else 0
+
+    def sample_features(self, features: Tensor, n: int) -> Tensor:
+        """Return `n` samples in the feature space of the classifier.
+
+        Parameters
+        ----------
+        features : Tensor of shape (b, n_features)
+            What goes into the last linear layer for the training batch, with its graph.
+        n : int
+            Number of samples.
+
+        Returns
+        -------
+        Tensor of shape (n, n_features)
+            Samples, with the graph of the features they are made from.
+        """
+        raise NotImplementedError(f"{self!r} makes no features.")
 
     def optimizers(self) -> list:
         """Return the optimizers of the source's own networks.

@@ -3,12 +3,13 @@
 
 from confident_clf.sources._base import OODSource
 from confident_clf.sources._explicit import ExplicitOOD
+from confident_clf.sources._features import FeatureOOD
 from confident_clf.sources._gan import JointGAN
 from confident_clf.sources._mixture import MixtureOOD
 from confident_clf.sources._noise import NoiseOOD
 from confident_clf.sources._original_gan import OriginalGAN
 
-NAMES = ("explicit", "gan", "joint", "noise")
+NAMES = ("explicit", "features", "gan", "joint", "noise")
 
 
 def make_source(ood_source, *, gan, max_epochs, batch_size):
@@ -41,6 +42,8 @@ def make_source(ood_source, *, gan, max_epochs, batch_size):
         return OriginalGAN(**gan, max_epochs=max_epochs, batch_size=batch_size)
     if ood_source == "explicit":
         return ExplicitOOD()
+    if ood_source == "features":
+        return FeatureOOD()
     if ood_source == "noise":
         return NoiseOOD()
     if isinstance(ood_source, list) and ood_source:

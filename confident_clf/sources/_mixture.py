@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several sources at once, each with its share of the samples."""
 
+from itertools import pairwise
+
 import torch
 from sklearn.base import clone
 from torch import Tensor, nn
@@ -36,20 +38,39 @@ class MixtureOOD(OODSource):
         """Whether one of the sources needs the user's rows."""
         return any(source.needs_ood_rows for source in self.sources)
 
+    @property
+    def makes_inputs(self):
+        """Whether one of the sources makes inputs."""
+        return any(source.makes_inputs for source in self.sources)
+
+    @property
+    def makes_features(self):
+        """Whether one of the sources makes features."""
+        return any(source.makes_features for source in self.sources)
+
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Clone the sources, once, and prepare each."""
+        """Clone the sources, those within mixtures too, once, and prepare each."""
+        sources, self.shares_ = zip(*self._leaves(), strict=True)
+        if not hasattr(self, "sources_"):
+            self.sources_ = nn.ModuleList(clone(source) for source in sources)
+        for source in self.sources_:
+            source.prepare(x, x_ood if source.needs_ood_rows else None, device)
+
+    def _leaves(self):
+        """Return the pairs of source and share; the shares sum to 1."""
         shares = [1] * len(self.sources) if self.shares is None else list(self.shares)
         if not self.sources or len(shares) != len(self.sources) or min(shares) <= 0:
             raise ValueError(
                 f"shares={self.shares!r} must be positive numbers, one for each of the "
                 f"{len(self.sources)} sources, and there must be a source."
             )
-        ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
-        self.ends_ = (ends / ends[-1]).tolist()
-        if not hasattr(self, "sources_"):
-            self.sources_ = nn.ModuleList(clone(source) for source in self.sources)
-        for source in self.sources_:
-            source.prepare(x, x_ood if source.needs_ood_rows else None, device)
+        leaves = []
+        for source, share in zip(self.sources, shares, strict=True):
+            inner = (
+                source._leaves() if isinstance(source, MixtureOOD) else [(source, 1)]
+            )
+            leaves += [(leaf, part * share / sum(shares)) for leaf, part in inner]
+        return leaves
 
     def step(self, x: Tensor, net) -> dict[str, Tensor]:
         """Let each source move; a loss that several have is named by its number."""
@@ -63,13 +84,38 @@ class MixtureOOD(OODSource):
         """Return the optimizers of all sources."""
         return [opt for source in self.sources_ for opt in source.optimizers()]
 
+    def n_inputs(self, n: int) -> int:
+        """Return how many of `n` samples are inputs."""
+        if not self.makes_features:
+            return n
+        return sum(size for source, size in self._sizes(n) if source.makes_inputs)
+
     def sample(self, n: int) -> Tensor:
-        """Return `n` samples, of each source its share."""
+        """Return `n` inputs, of each of their sources its share.
+
+        Where no source makes inputs, features.
+        """
+        kind = "makes_inputs" if self.makes_inputs else "makes_features"
+        return torch.cat([source.sample(size) for source, size in self._sizes(n, kind)])
+
+    def sample_features(self, features: Tensor, n: int) -> Tensor:
+        """Return `n` features, of each of their sources its share."""
+        sizes = self._sizes(n, "makes_features")
+        return torch.cat([source.sample_features(features, k) for source, k in sizes])
+
+    def _sizes(self, n, kind=None):
+        """Return the sources, of one kind or of all, that take part in `n` samples.
+
+        Each comes with its number of samples, at least 1.
+        """
+        pairs = zip(self.sources_, self.shares_, strict=True)
+        pairs = [pair for pair in pairs if kind is None or getattr(pair[0], kind)]
+        shares = torch.tensor([share for _, share in pairs], dtype=torch.float64)
+        ends = (shares.cumsum(0) / shares.sum())[:-1]
         # One random shift rounds all shares: over many batches they come out exact.
-        shift = float(torch.rand(()))
-        ends = [0, *(int(n * end + shift) for end in self.ends_[:-1]), n]
-        parts = []
-        for source, start, end in zip(self.sources_, ends[:-1], ends[1:], strict=True):
-            if end > start:
-                parts.append(source.sample(end - start))
-        return torch.cat(parts)
+        ends = [0, *(n * ends + torch.rand(())).int().tolist(), n]
+        sizes = [
+            (source, end - start)
+            for (source, _), (start, end) in zip(pairs, pairwise(ends), strict=True)
+        ]
+        return [(source, size) for source, size in sizes if size]

@@ -37,6 +37,16 @@ def test_shares_are_exact_in_the_long_run():
     torch.testing.assert_close(shares, torch.tensor([0.5, 0.3, 0.2]), atol=0.02, rtol=0)
 
 
+def test_a_mixture_within_a_mixture():
+    """Check that its sources take part with the product of the shares."""
+    inner = MixtureOOD([Constant(0.0), Constant(1.0)], shares=[1, 3])
+    source = MixtureOOD([inner, Constant(2.0)], shares=[4, 1])
+    source.prepare(torch.rand(4, 3), None, CPU)
+    assert source.shares_ == pytest.approx((0.2, 0.6, 0.2))
+    counts = source.sample(100)[:, 0].long().bincount()
+    torch.testing.assert_close(counts, torch.tensor([20, 60, 20]), atol=1, rtol=0)
+
+
 def test_a_list_names_a_mixture():
     """Check equal shares of a list, shares of pairs, and joint training in it."""
     clf = ConfidentClassifier(
@@ -44,7 +54,7 @@ def test_a_list_names_a_mixture():
     ).fit(X, Y)
     gan, noise = clf.net_.source_.sources_
     assert isinstance(gan, JointGAN) and isinstance(noise, NoiseOOD)
-    assert clf.net_.source_.ends_ == [0.25, 1.0]
+    assert clf.net_.source_.shares_ == (0.25, 0.75)
     assert {"generator_loss", "discriminator_loss", "kl"} <= set(clf.history_[-1])
     assert clf.sample_ood(5).shape == (5, 3)
     assert clone(clf).ood_source == ["joint", ("noise", 3)]
