@@ -19,6 +19,8 @@ from confident_clf.sources import OODSource
 from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
 from confident_clf.utils._device import resolve_device
+from confident_clf.utils._optim import adamw
+from confident_clf.utils._precision import prefer_channels_last, use_bfloat16
 from confident_clf.utils._schedules import SCHEDULES, resolve_schedule
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
@@ -111,6 +113,10 @@ class ConfidentClassifier(
         the detector of [1]_.
     device : str or torch.device, default="auto"
         Where to train and predict; "auto" is the GPU where there is one.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What the networks compute in while training; weights and losses are float32,
+        and so are predictions. "auto": bfloat16 where the hardware multiplies it and
+        the classifier takes 10 million operations for a sample or more, else float32.
     callbacks : list of skorch callbacks or None, default=None
         Copied before use.
     warm_start : bool, default=False
@@ -198,6 +204,7 @@ class ConfidentClassifier(
         "ood_label": "no_validation",
         "method": [StrOptions(set(LOGIT_SCORES))],
         "device": [str, torch.device],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "callbacks": [list, tuple, None],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -230,6 +237,7 @@ class ConfidentClassifier(
         ood_label=None,
         method="msp",
         device="auto",
+        precision="auto",
         callbacks=None,
         warm_start=False,
         verbose=0,
@@ -258,6 +266,7 @@ class ConfidentClassifier(
         self.ood_label = ood_label
         self.method = method
         self.device = device
+        self.precision = precision
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.verbose = verbose
@@ -427,7 +436,7 @@ class ConfidentClassifier(
             partial(build_classifier, self.module, self.input_shape_, n_outputs),
             source=source,
             ood_target=self.ood_target,
-            optimizer=torch.optim.AdamW,
+            optimizer=adamw,
             max_epochs=self.max_epochs,
             callbacks=deepcopy(self.callbacks),
             predict_nonlinearity=None,
@@ -438,6 +447,8 @@ class ConfidentClassifier(
         net.initialize()
         few = as_float(self._as_tensor(X[:4])).to(device)
         check_classifier(net.module_, few, n_outputs)
+        prefer_channels_last(net.module_, few)
+        net.bfloat16 = use_bfloat16(self.precision, net.module_, few)
         if source is not None:
             warn_of_batch_norm(net.module_)
         return net

@@ -17,6 +17,7 @@ from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.modules._head import find_head, recorded_inputs
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._optim import descend
+from confident_clf.utils._precision import in_full
 from confident_clf.utils._schedules import ScheduledRates
 from confident_clf.utils._tensors import as_float, as_tensor
 
@@ -49,6 +50,8 @@ class JointNet(NeuralNet):
         Of the cross entropy.
     augment : callable or None, default=None
         Maps a batch of training samples to the batch to train on.
+    bfloat16 : bool, default=False
+        Whether the networks compute in bfloat16 while training.
     **kwargs
         Parameters of :class:`skorch.NeuralNet`.
     """
@@ -62,6 +65,7 @@ class JointNet(NeuralNet):
         ood_target="uniform",
         label_smoothing=0.0,
         augment=None,
+        bfloat16=False,
         **kwargs,
     ):
         # skorch refuses torch objects that are set after its own constructor.
@@ -70,6 +74,7 @@ class JointNet(NeuralNet):
         self.ood_target = ood_target
         self.label_smoothing = label_smoothing
         self.augment = augment
+        self.bfloat16 = bfloat16
         super().__init__(
             module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
         )
@@ -117,7 +122,13 @@ class JointNet(NeuralNet):
         device = torch.device(self.device)
         if self.source.makes_features:
             self.head_name_ = find_head(self.module_, as_float(x[:4]).to(device))
-        self.source_.prepare(x, x_ood, device)
+        with self._precision():
+            self.source_.prepare(x, x_ood, device)
+
+    def _precision(self):
+        """Compute in bfloat16 where that is chosen; weights and losses are float32."""
+        device = torch.device(self.device).type
+        return torch.autocast(device, torch.bfloat16, enabled=self.bfloat16)
 
     @contextmanager
     def _early_stopping(self, patience):
@@ -181,9 +192,10 @@ class JointNet(NeuralNet):
         if self.augment is not None:
             x = self._augmented(x)
         losses = {}
-        if self.source is not None:
-            losses |= self.source_.step(x, self)
-        classifier_losses, logits = self._step_classifier(x, y)
+        with self._precision():
+            if self.source is not None:
+                losses |= self.source_.step(x, self)
+            classifier_losses, logits = self._step_classifier(x, y)
         losses |= classifier_losses
         self.epoch_losses_.add(losses, len(x))
         return {"loss": losses["classifier_loss"], "y_pred": logits}
@@ -215,7 +227,7 @@ class JointNet(NeuralNet):
     def _step_classifier(self, x, y):
         """Move the classifier down eq. (1): CE + beta * KL(U || p(. | x_ood))."""
         if self.source is None:
-            logits = self.module_(x)
+            logits = in_full(self.module_(x))
             loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
             losses = {"classifier_loss": loss}
         else:
@@ -248,12 +260,12 @@ class JointNet(NeuralNet):
         n_inputs = self.source_.n_inputs(n)
         both = torch.cat([x, self._sample_like(x, n_inputs)]) if n_inputs else x
         if n_inputs == n:
-            return self.module_(both).split(n)
+            return in_full(self.module_(both)).split(n)
         head = self.module_.get_submodule(self.head_name_)
         with recorded_inputs(head) as inputs:
-            logits, logits_ood = self.module_(both).split([n, n_inputs])
-        features = self.source_.sample_features(inputs[0][:n], n - n_inputs)
-        return logits, torch.cat([logits_ood, head(features)])
+            logits, logits_ood = in_full(self.module_(both)).split([n, n_inputs])
+        features = self.source_.sample_features(in_full(inputs[0][:n]), n - n_inputs)
+        return logits, torch.cat([logits_ood, in_full(head(features))])
 
     def _sample_like(self, x, n):
         """Return `n` OOD samples that are like the batch `x`."""

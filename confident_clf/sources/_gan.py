@@ -13,7 +13,8 @@ from confident_clf.losses import (
 from confident_clf.modules._build import build_discriminator, build_generator
 from confident_clf.modules._checks import check_discriminator, check_generator
 from confident_clf.sources._base import OODSource
-from confident_clf.utils._optim import descend, evaluating
+from confident_clf.utils._optim import can_fuse, descend, evaluating
+from confident_clf.utils._precision import in_full, prefer_channels_last
 from confident_clf.utils._tensors import as_float
 
 
@@ -105,8 +106,11 @@ class JointGAN(OODSource):
         self.discriminator_ = build_discriminator(self.discriminator, shape)
         self.to(device)
         few = as_float(x[:4]).to(device)
-        check_generator(self.generator_, few.new_zeros(4, self.latent_dim), shape)
+        z = few.new_zeros(len(few), self.latent_dim)
+        check_generator(self.generator_, z, shape)
         check_discriminator(self.discriminator_, self._standardize(few))
+        prefer_channels_last(self.generator_, z)
+        prefer_channels_last(self.discriminator_, self._standardize(few))
         if self.entropy_weight and not hasattr(self.discriminator_, "features"):
             raise ValueError(
                 f"entropy_weight={self.entropy_weight} needs a discriminator with a "
@@ -145,7 +149,7 @@ class JointGAN(OODSource):
         if net is not None and net.beta > 0:
             loss = loss + net.beta * self._classifier_term(fake, net)
         if self.entropy_weight:
-            features = self.discriminator_.features(self._standardize(fake))
+            features = in_full(self.discriminator_.features(self._standardize(fake)))
             loss = loss + self.entropy_weight * pull_away_term(features)
         descend(loss, self.generator_optimizer_)
         return loss.detach()
@@ -154,7 +158,7 @@ class JointGAN(OODSource):
         """Return what the classifier is to say of the samples, as a loss."""
         # In training mode it would count fakes in its BatchNorm statistics.
         with evaluating(net.module_):
-            logits = net.module_(fake)
+            logits = in_full(net.module_(fake))
         if self.objective == "boundary":
             return net.ood_loss(logits)
         n_classes = logits.shape[1] - (net.ood_target == "reject")
@@ -167,7 +171,7 @@ class JointGAN(OODSource):
 
     def _judge(self, x: Tensor) -> Tensor:
         """Return the discriminator's logits of samples in the units of the data."""
-        return self.discriminator_(self._standardize(x))
+        return in_full(self.discriminator_(self._standardize(x)))
 
     def _standardize(self, x: Tensor) -> Tensor:
         """Return samples in standard units."""
@@ -196,4 +200,7 @@ def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _adam(network: nn.Module, lr: float) -> torch.optim.Optimizer:
     """Return the optimizer of DCGAN."""
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999))
+    parameters = list(network.parameters())
+    return torch.optim.Adam(
+        parameters, lr=lr, betas=(0.5, 0.999), fused=can_fuse(parameters)
+    )

@@ -3,6 +3,8 @@
 
 from contextlib import contextmanager
 
+import torch
+
 
 def descend(loss, optimizer):
     """Move the parameters of `optimizer` one step down `loss`, and nothing else.
@@ -19,8 +21,11 @@ def descend(loss, optimizer):
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad(set_to_none=True)
-    loss.backward(inputs=parameters)
+    with torch.autocast(loss.device.type, enabled=False):
+        loss.backward(inputs=parameters)
     optimizer.step()
+    # The bfloat16 copies of the weights, if any, are now out of date.
+    torch.clear_autocast_cache()
 
 
 @contextmanager
@@ -42,3 +47,40 @@ def evaluating(network):
         yield network
     finally:
         network.train()
+
+
+def can_fuse(parameters):
+    """Return whether torch can update all parameters in one kernel.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        On their device.
+
+    Returns
+    -------
+    bool
+        True on the CPU and on CUDA, for real parameters.
+    """
+    return all(
+        p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters
+    )
+
+
+def adamw(groups, **options):
+    """Return an AdamW optimizer, fused where that can be.
+
+    Parameters
+    ----------
+    groups : list of dict
+        Parameter groups.
+    **options
+        Of :class:`torch.optim.AdamW`.
+
+    Returns
+    -------
+    torch.optim.AdamW
+        The optimizer.
+    """
+    parameters = [p for group in groups for p in group["params"]]
+    return torch.optim.AdamW(groups, fused=can_fuse(parameters), **options)

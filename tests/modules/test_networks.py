@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tests of the networks: shapes, sizes, and what each layer must see."""
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from torchvision.models import vgg13
 
 from confident_clf.modules import (
@@ -14,6 +16,7 @@ from confident_clf.modules import (
     MLPGenerator,
     SmallConvNet,
 )
+from confident_clf.modules._conv import StandardizedConv2d
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 28, 28), (2, 9, 17), (4, 31, 8), (5, 65, 64)]
 
@@ -73,11 +76,23 @@ def test_generator_covers_every_pixel_of_odd_sizes():
     assert 0 <= images.min() and images.max() <= 1
 
 
+def test_filters_are_standardised():
+    """Check a convolution against one whose filters were standardised by hand."""
+    torch.manual_seed(0)
+    layer, x = StandardizedConv2d(3, 5).double(), torch.randn(2, 3, 6, 6).double()
+    with torch.no_grad():
+        layer.weight.mul_(7.0).add_(3.0)
+        w = layer.weight.numpy()
+        mean, std = (f(w, axis=(1, 2, 3), keepdims=True) for f in (np.mean, np.std))
+        expected = F.conv2d(x, torch.from_numpy((w - mean) / std), padding=1)
+        torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_default_classifiers_have_no_batch_norm():
     """Check that a sample's logits do not depend on the batch in training mode."""
     torch.manual_seed(0)
     for network, x in [
-        (SmallConvNet((1, 8, 8), 3), torch.randn(6, 1, 8, 8)),
+        (SmallConvNet((1, 8, 8), 3, dropout=0.0), torch.randn(6, 1, 8, 8)),
         (MLP((4,), 3), torch.randn(6, 4)),
     ]:
         torch.testing.assert_close(network.train()(x)[:2], network(x[:2]))
