@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Choose the GAN's default learning rate, on data that no result is reported on.
+"""Choose defaults, on data that no result is reported on.
 
-    python benchmarks/defaults.py --data DIR
+    python benchmarks/defaults.py --data DIR --choose gan_lr
+    python benchmarks/defaults.py --data DIR --choose lr_schedule
 
 Known: 5,000 of the first 50,000 training images of Fashion-MNIST, 10 epochs; tested on
 the last 10,000 training images. Unknown: seven stand-ins, two real (street-view
@@ -24,7 +25,16 @@ from PIL import Image, ImageDraw
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import auroc
 
-RATES = [2e-4, 5e-4, 1e-3, 2e-3]
+SOURCES = [None, "joint", "noise", "features"]
+CHOICES = {
+    "gan_lr": [{"ood_source": None}]
+    + [{"gan_lr": rate} for rate in (2e-4, 5e-4, 1e-3, 2e-3)],
+    "lr_schedule": [
+        {"ood_source": source, "lr_schedule": schedule, "lr": lr}
+        for source in SOURCES
+        for schedule, lr in ((None, 1e-3), ("one_cycle", 1e-3), ("one_cycle", 2e-3))
+    ],
+}
 SEEDS = [0, 1]
 N = 3000
 
@@ -95,20 +105,20 @@ def evaluate(data, params, seed):
 
 
 def main():
-    """Print a line for every learning rate and seed."""
+    """Print a line for every value and seed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--choose", required=True, choices=CHOICES)
     parser.add_argument("--jobs", type=int, default=2, help="fits at once")
     args = parser.parse_args()
-    todo = [({"ood_source": None}, seed) for seed in SEEDS]
-    todo += [({"gan_lr": rate}, seed) for rate in RATES for seed in SEEDS]
-    results = joblib.Parallel(args.jobs)(
+    todo = [(params, seed) for params in CHOICES[args.choose] for seed in SEEDS]
+    results = joblib.Parallel(args.jobs, return_as="generator")(
         joblib.delayed(evaluate)(args.data, params, seed) for params, seed in todo
     )
     for (params, seed), figures in zip(todo, results, strict=True):
         mean = np.mean([v for k, v in figures.items() if k != "accuracy"])
         cells = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        print(f"{params} seed {seed}: mean AUROC {mean:.3f}; {cells}")
+        print(f"{params} seed {seed}: mean AUROC {mean:.3f}; {cells}", flush=True)
 
 
 if __name__ == "__main__":
