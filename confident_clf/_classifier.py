@@ -449,6 +449,6 @@ class ConfidentClassifier(
         check_classifier(net.module_, few, n_outputs)
         prefer_channels_last(net.module_, few)
         net.bfloat16 = use_bfloat16(self.precision, net.module_, few)
-        if source is not None:
+        if source is not None and source.makes_inputs:
             warn_of_batch_norm(net.module_)
         return net

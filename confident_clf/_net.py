@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
+from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._optim import descend
@@ -253,17 +254,18 @@ class JointNet(NeuralNet):
     def _both_logits(self, x):
         """Return the logits of the batch `x` and of as many OOD samples.
 
-        One pass over both: faster than two, and a BatchNorm in a user's module sees one
-        common set of statistics.
+        One pass over both, which is faster than two. A BatchNorm in a user's module
+        takes its statistics from `x`.
         """
         n = len(x)
         n_inputs = self.source_.n_inputs(n)
         both = torch.cat([x, self._sample_like(x, n_inputs)]) if n_inputs else x
-        if n_inputs == n:
-            return in_full(self.module_(both)).split(n)
-        head = self.module_.get_submodule(self.head_name_)
-        with recorded_inputs(head) as inputs:
-            logits, logits_ood = in_full(self.module_(both)).split([n, n_inputs])
+        with statistics_of_first(self.module_, n, len(both)):
+            if n_inputs == n:
+                return in_full(self.module_(both)).split(n)
+            head = self.module_.get_submodule(self.head_name_)
+            with recorded_inputs(head) as inputs:
+                logits, logits_ood = in_full(self.module_(both)).split([n, n_inputs])
         features = self.source_.sample_features(in_full(inputs[0][:n]), n - n_inputs)
         return logits, torch.cat([logits_ood, in_full(head(features))])
 

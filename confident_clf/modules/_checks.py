@@ -5,7 +5,8 @@ import warnings
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from confident_clf.modules._batch_norm import batch_norms
 
 
 def check_classifier(network: nn.Module, x: Tensor, n_classes: int) -> None:
@@ -81,21 +82,19 @@ def check_discriminator(network: nn.Module, x: Tensor) -> None:
 def warn_of_batch_norm(network: nn.Module) -> None:
     """Warn if a classifier normalises over the batch.
 
-    Its batches hold real and out-of-distribution samples, so that its statistics are
-    those of both.
-
     Parameters
     ----------
     network : nn.Module
         The classifier.
     """
-    names = [n for n, layer in network.named_modules() if isinstance(layer, _BatchNorm)]
+    names = list(batch_norms(network))
     if names:
         warnings.warn(
             f"module={type(network).__name__} has BatchNorm ({names[0]!r}"
-            f"{f' and {len(names) - 1} more' if names[1:] else ''}). Out-of-"
-            "distribution samples enter its statistics, which can cost accuracy: "
-            "prefer GroupNorm or no normalisation.",
+            f"{f' and {len(names) - 1} more' if names[1:] else ''}). Its statistics "
+            "are those of the training samples alone, yet training with out-of-"
+            "distribution samples can cost accuracy: prefer GroupNorm or no "
+            "normalisation.",
             UserWarning,
             stacklevel=2,
         )

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Keep out-of-distribution samples out of BatchNorm's statistics."""
+
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def batch_norms(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers of a network that normalise over the batch, by name.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Any network.
+
+    Returns
+    -------
+    dict of str to nn.Module
+        Its BatchNorm layers.
+    """
+    layers = network.named_modules()
+    return {name: layer for name, layer in layers if isinstance(layer, _BatchNorm)}
+
+
+@contextmanager
+def statistics_of_first(network: nn.Module, n: int, n_all: int):
+    """Let BatchNorm take the statistics of the first `n` samples for all of a batch.
+
+    The running averages see the first `n` samples too, and no others: they are what
+    they would be without the rest of the batch. The rest is normalised as at inference,
+    up to the difference of batch and running statistics; its gradient goes through the
+    statistics. To normalise it with constants, or with its own statistics, costs more
+    accuracy (docs/results/defaults.md).
+
+    Parameters
+    ----------
+    network : nn.Module
+        In training mode.
+    n, n_all : int
+        Numbers of samples that count and of all samples in the batch.
+
+    Yields
+    ------
+    nn.Module
+        The network.
+    """
+    layers = batch_norms(network).values()
+    for layer in layers:
+        layer.forward = partial(_normalize, layer, n, n_all)
+    try:
+        yield network
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _normalize(layer: nn.Module, n: int, n_all: int, x: Tensor) -> Tensor:
+    """Return what the layer makes of `x` with the statistics of its first samples."""
+    if len(x) != n_all:  # a layer on something else than one item for each sample
+        return type(layer).forward(layer, x)
+    first, rest = x.split([n, n_all - n])
+    dims = [d for d in range(x.ndim) if d != 1]
+    variance, mean = torch.var_mean(
+        first.to(torch.promote_types(x.dtype, torch.float32)),
+        dims,
+        correction=0,
+        keepdim=True,
+    )  # (1, channels, 1, ...)
+    normalized = (rest - mean) * torch.rsqrt(variance + layer.eps)
+    if layer.affine:
+        weight, bias = (p.view_as(mean) for p in (layer.weight, layer.bias))
+        normalized = normalized * weight + bias
+    # The layer's own pass over the first ones also moves the running averages.
+    known = type(layer).forward(layer, first)
+    return torch.cat([known, normalized.to(known.dtype)])
