@@ -1,0 +1,557 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Time training, prediction and metrics against plain loops and other libraries.
+
+    python benchmarks/speed.py [--sections step ratio small predict ...] [--threads 2]
+
+The two sides of every comparison alternate in one process; the table gives medians and
+their ratio. What is compared with is written plainly from the paper (three optimizers,
+float32, no trick) or is the library named. Everything is made here: no data is read.
+Writes docs/results/speed.json and speed.md.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import sklearn
+import skorch
+import torch
+from sklearn.datasets import load_digits, make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+from torch.nn import functional as F
+
+from confident_clf import ConfidentClassifier
+from confident_clf.metrics import ood_report
+from confident_clf.modules import (
+    MLP,
+    VGG,
+    DCDiscriminator,
+    DCGenerator,
+    SmallConvNet,
+)
+from confident_clf.sources import JointGAN
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+# --- how to measure -------------------------------------------------------------------
+
+
+def alternate(sides, repeats):
+    """Return the seconds of each side, called in turn; the first round is not counted.
+
+    `sides` maps names to functions without arguments.
+    """
+    seconds = {name: [] for name in sides}
+    for i in range(repeats + 1):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if i:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def compare(section, sides, repeats, unit="s", per=1):
+    """Return a row for each side: median, and ratio to the first side."""
+    seconds = alternate(sides, repeats)
+    scale = {"s": 1, "ms": 1e3, "us": 1e6}[unit] / per
+    medians = {name: statistics.median(s) * scale for name, s in seconds.items()}
+    first = next(iter(medians.values()))
+    return [
+        {
+            "section": section,
+            "what": name,
+            "median": value,
+            "unit": unit,
+            "best": min(seconds[name]) * scale,
+            "ratio": value / first,
+        }
+        for name, value in medians.items()
+    ]
+
+
+# --- 1 and 2: a step of joint training, and its price ---------------------------------
+
+
+class Textbook:
+    """The paper's alternating algorithm, as one would write it first."""
+
+    def __init__(self, classifier, generator, discriminator, beta, latent_dim, device):
+        self.C, self.G, self.D = (
+            network.to(device) for network in (classifier, generator, discriminator)
+        )
+        self.opt_c = torch.optim.Adam(self.C.parameters(), lr=2e-4)
+        self.opt_g = torch.optim.Adam(self.G.parameters(), 2e-4, betas=(0.5, 0.999))
+        self.opt_d = torch.optim.Adam(self.D.parameters(), 2e-4, betas=(0.5, 0.999))
+        self.beta, self.latent_dim, self.device = beta, latent_dim, device
+
+    def step(self, x, y):
+        """Move discriminator, generator and classifier on one batch."""
+        z = torch.randn(len(x), self.latent_dim, device=self.device)
+        one = torch.ones(len(x), 1, device=self.device)
+        bce = F.binary_cross_entropy_with_logits
+
+        fake = self.G(z)
+        self.opt_d.zero_grad()
+        (bce(self.D(x), one) + bce(self.D(fake.detach()), 0 * one)).backward()
+        self.opt_d.step()
+
+        self.opt_g.zero_grad()
+        loss = bce(self.D(fake), one) + self.beta * self.kl(self.C(fake))
+        loss.backward()
+        self.opt_g.step()
+
+        fake = self.G(torch.randn_like(z))
+        self.opt_c.zero_grad()
+        loss = F.cross_entropy(self.C(x), y) + self.beta * self.kl(
+            self.C(fake.detach())
+        )
+        loss.backward()
+        self.opt_c.step()
+
+    def step_cross_entropy(self, x, y):
+        """Move the classifier on its own."""
+        self.opt_c.zero_grad()
+        F.cross_entropy(self.C(x), y).backward()
+        self.opt_c.step()
+
+    @staticmethod
+    def kl(logits):
+        """Return the KL divergence from the uniform distribution."""
+        k = logits.shape[1]
+        uniform = torch.full_like(logits, 1 / k)
+        return F.kl_div(F.log_softmax(logits, dim=1), uniform, reduction="batchmean")
+
+
+def textbook(module, shape, n_classes, width, device):
+    """Return a textbook loop with the networks of ours, at the same widths."""
+    return Textbook(
+        module(shape, n_classes),
+        DCGenerator(100, shape, width=width),
+        DCDiscriminator(shape, width=width),
+        beta=0.1,
+        latent_dim=100,
+        device=device,
+    )
+
+
+def epoch_of(X, y, **params):
+    """Return a function that trains one more epoch of a classifier."""
+    clf = ConfidentClassifier(**params, random_state=0, lr_schedule=None)
+    clf.partial_fit(X[:8], y[:8], classes=np.unique(y))
+    return partial(one_pass, clf.net_, torch.from_numpy(X), torch.from_numpy(y))
+
+
+def one_pass(net, x, y):
+    """Train an epoch without what a call of fit does around it."""
+    net.fit_tensors(x, y, None, epochs=1)
+
+
+def images(shape, n, seed=0):
+    """Return random uint8 images and labels of ten classes."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
+    return X, np.arange(n) % 10
+
+
+def plain_epoch(step, X, y, batch_size, device):
+    """Return a function that calls a textbook step for every batch."""
+    x = torch.from_numpy(X).to(device)
+    labels = torch.from_numpy(y).to(device)
+
+    def epoch():
+        for index in torch.randperm(len(x)).split(batch_size):
+            rows = x[index].float() / 255 if x.dtype == torch.uint8 else x[index]
+            step(rows, labels[index])
+
+    return epoch
+
+
+def joint_step(args):
+    """One step of VGG13 and DCGAN, batch 64, 3x32x32, against the textbook."""
+    shape, n = (3, 32, 32), 64 * args.steps
+    X, y = images(shape, n)
+    plain = textbook(VGG, shape, 10, 64, args.device)
+    gan = partial(
+        JointGAN, partial(DCGenerator, width=64), partial(DCDiscriminator, width=64)
+    )
+    ours = {"module": VGG, "batch_size": 64, "device": args.device}
+    sides = {
+        "textbook, float32": plain_epoch(plain.step, X, y, 64, args.device),
+        "ours, defaults": epoch_of(X, y, ood_source=gan(), **ours),
+        "ours, float32": epoch_of(X, y, ood_source=gan(), precision="float32", **ours),
+        "ours, shared samples": epoch_of(
+            X, y, ood_source=gan(share_samples=True), **ours
+        ),
+    }
+    return compare("joint step, VGG13 + DCGAN", sides, args.repeats, "ms", args.steps)
+
+
+def joint_price(args):
+    """An epoch of joint training against one of cross entropy."""
+    rows = []
+    for name, module, shape, width in (
+        ("VGG13 + DCGAN, 3x32x32", VGG, (3, 32, 32), 64),
+        ("default networks, 1x28x28", None, (1, 28, 28), 32),
+    ):
+        X, y = images(shape, 64 * args.steps)
+        gan = partial(
+            JointGAN,
+            partial(DCGenerator, width=width),
+            partial(DCDiscriminator, width=width),
+        )
+        ours = {"module": module, "device": args.device}
+        plain = textbook(module or SmallConvNet, shape, 10, width, args.device)
+        sides = {
+            "cross entropy": epoch_of(X, y, ood_source=None, **ours),
+            "joint": epoch_of(X, y, ood_source=gan(), **ours),
+            "joint, shared samples": epoch_of(
+                X, y, ood_source=gan(share_samples=True), **ours
+            ),
+            "features": epoch_of(X, y, ood_source="features", **ours),
+            "noise": epoch_of(X, y, ood_source="noise", **ours),
+        }
+        rows += compare(f"price, {name}", sides, args.repeats, "ms", args.steps)
+        sides = {
+            "textbook, cross entropy": plain_epoch(
+                plain.step_cross_entropy, X, y, 64, args.device
+            ),
+            "textbook, joint": plain_epoch(plain.step, X, y, 64, args.device),
+        }
+        rows += compare(
+            f"price, {name}, textbook", sides, args.repeats, "ms", args.steps
+        )
+    return rows
+
+
+# --- 3: small networks, where Python is the cost --------------------------------------
+
+
+def small(args):
+    """20,000 rows of 20 features, MLP 64-64, batch 64, cross entropy, one thread."""
+    torch.set_num_threads(1)
+    X, y = make_classification(
+        20_000, 20, n_informative=10, n_classes=5, random_state=0
+    )
+    X = X.astype(np.float32)
+    module = partial(MLP, hidden=(64, 64))
+
+    def hand_loop(**adam):
+        network = module((20,), 5)
+        optimizer = torch.optim.Adam(network.parameters(), **adam)
+        x, labels = torch.from_numpy(X), torch.from_numpy(y)
+
+        def epoch():
+            for index in torch.randperm(len(x)).split(64):
+                optimizer.zero_grad()
+                F.cross_entropy(network(x[index]), labels[index]).backward()
+                optimizer.step()
+
+        return epoch
+
+    net = skorch.NeuralNetClassifier(
+        module((20,), 5),
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        batch_size=64,
+        max_epochs=1,
+        train_split=None,
+        verbose=0,
+    ).initialize()
+    mlp = MLPClassifier((64, 64), batch_size=64, max_iter=1)
+
+    def scikit_learn():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mlp.partial_fit(X, y, classes=range(5))
+
+    sides = {
+        "hand-written loop, fused Adam": hand_loop(fused=True),
+        "hand-written loop, Adam": hand_loop(),
+        "skorch.NeuralNetClassifier": lambda: net.partial_fit(X, y),
+        "scikit-learn's MLPClassifier": scikit_learn,
+        "ours, cross entropy": epoch_of(X, y, module=module, ood_source=None),
+        "ours, features": epoch_of(X, y, module=module, ood_source="features"),
+        "ours, noise": epoch_of(X, y, module=module, ood_source="noise"),
+        "ours, joint": epoch_of(X, y, module=module),
+        "ours, joint, shared samples": epoch_of(
+            X, y, module=module, ood_source=JointGAN(share_samples=True)
+        ),
+    }
+    rows = compare("small network, an epoch", sides, max(args.repeats, 7), "ms")
+    torch.set_num_threads(args.threads)
+    return rows
+
+
+# --- 4: prediction --------------------------------------------------------------------
+
+
+def bare(network, x, size):
+    """Return a function that puts all rows through a network in large batches."""
+
+    def run():
+        with torch.inference_mode():
+            for rows in x.split(size):
+                network(rows)
+
+    return run
+
+
+def predict(args):
+    """Probabilities and scores of many rows, and of one, against the bare network."""
+    rows = []
+    for name, X, y, params in (
+        ("100,000 x 20, MLP", *_rows(100_000), {}),
+        ("20,000 x 1x28x28", *_floats((1, 28, 28), 20_000), {}),
+        ("1,000 x 3x32x32, VGG13", *_floats((3, 32, 32), 1_000), {"module": VGG}),
+    ):
+        clf = ConfidentClassifier(
+            **params, ood_source=None, max_epochs=1, device=args.device
+        ).fit(X[:200], y[:200])
+        network = clf.net_.module_.eval()
+        x = torch.from_numpy(X).to(args.device)
+        sides = {
+            "bare network": bare(network, x, 256),
+            "predict_proba": partial(clf.predict_proba, X),
+        }
+        for method in ("msp", "energy"):
+            sides[f"ood_score, {method}"] = partial(clf.ood_score, X, method)
+        rows += compare(f"predict, {name}", sides, args.repeats, "us", len(X))
+        one = {
+            "bare network": bare(network, x[:1], 1),
+            "predict_proba": partial(clf.predict_proba, X[:1]),
+        }
+        rows += compare(f"predict, one of {name}", one, 50, "ms")
+    return rows
+
+
+def _rows(n):
+    X, y = make_classification(n, 20, n_informative=10, n_classes=5, random_state=0)
+    return X.astype(np.float32), y
+
+
+def _floats(shape, n):
+    X, y = images(shape, n)
+    return X.astype(np.float32) / 255, y
+
+
+# --- 5 to 8: memory, metrics, growth, searches ----------------------------------------
+
+
+def memory(args):
+    """Peak memory of a process that fits on 50,000 uint8 images, in MiB."""
+    code = """
+import resource, numpy as np, torch
+from confident_clf import ConfidentClassifier
+torch.set_num_threads({threads})
+X = np.random.default_rng(0).integers(0, 256, ({n}, 3, 32, 32), dtype=np.uint8)
+clf = ConfidentClassifier(ood_source=None, max_epochs=1)
+clf.fit(X[:{fit}], np.arange({fit}) % 10)
+clf.predict(X[:{predict}])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    # name -> images in memory, to fit on, to predict
+    cases = {
+        "networks and activations": (1_000, 1_000, 1),
+        "fit on all": (50_000, 50_000, 1),
+        "predict few": (50_000, 128, 1_000),
+        "predict all": (50_000, 128, 50_000),
+    }
+    rows = []
+    for name, (n, fit, predict) in cases.items():
+        command = code.format(threads=args.threads, n=n, fit=fit, predict=predict)
+        run = subprocess.run(
+            [sys.executable, "-c", command], capture_output=True, text=True, check=True
+        )
+        rows.append(
+            {
+                "section": "peak memory",
+                "what": f"{name}; data {n * 3072 / 2**20:.0f} MiB",
+                "median": float(run.stdout),
+                "unit": "MiB",
+            }
+        )
+    return rows
+
+
+def metrics(args):
+    """ood_report on n + n scores against the sorting it needs."""
+    rows = []
+    for n in (100_000, 1_000_000, 10_000_000):
+        rng = np.random.default_rng(0)
+        known, unknown = rng.normal(1, 1, n), rng.normal(0, 1, n)
+        both = np.concatenate([known, unknown])
+        sides = {
+            "argsort of all scores": partial(np.argsort, both),
+            "sort of each": lambda known=known, unknown=unknown: (
+                np.sort(known),
+                np.sort(unknown),
+            ),
+            "ood_report": partial(ood_report, known, unknown),
+        }
+        rows += compare(f"metrics, {n:,} + {n:,}", sides, min(args.repeats, 3))
+    return rows
+
+
+def growth(args):
+    """Seconds of an epoch for each 1,000 rows, and of the import."""
+    rows = []
+    sizes = (5_000, 20_000, 80_000)
+    data = {n: _rows(n) for n in sizes}
+    sides = {f"{n:,} rows": epoch_of(*data[n], ood_source="joint") for n in sizes}
+    for row, n in zip(
+        compare("growth, ms per 1,000 rows", sides, args.repeats, "ms"),
+        sizes,
+        strict=True,
+    ):
+        row["median"] *= 1000 / n
+        row["best"] *= 1000 / n
+        row["ratio"] *= sizes[0] / n
+        rows.append(row)
+    imports = {
+        "torch, scikit-learn, skorch": "import torch, sklearn, skorch",
+        "confident_clf": "import confident_clf",
+    }
+    sides = {
+        name: partial(subprocess.run, [sys.executable, "-c", code], check=True)
+        for name, code in imports.items()
+    }
+    return rows + compare("import", sides, args.repeats)
+
+
+def search(args):
+    """GridSearchCV over 6 betas and 3 folds on digits, with one and two processes."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    betas = {"beta": [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]}
+    clf = ConfidentClassifier(image_shape=(1, 8, 8), max_epochs=5, random_state=0)
+    searches = {
+        n_jobs: GridSearchCV(clf, betas, cv=3, n_jobs=n_jobs, refit=False)
+        for n_jobs in (1, 2)
+    }
+    sides = {
+        f"GridSearchCV, n_jobs={n}": partial(searches[n].fit, X, y) for n in searches
+    }
+    rows = compare("search, 6 betas x 3 folds", sides, min(args.repeats, 3))
+    a, b = (s.cv_results_["mean_test_score"] for s in searches.values())
+    rows[-1]["what"] += (
+        " (scores equal)" if np.array_equal(a, b) else " (scores differ)"
+    )
+    return rows
+
+
+SECTIONS = {
+    "step": joint_step,
+    "price": joint_price,
+    "small": small,
+    "predict": predict,
+    "memory": memory,
+    "metrics": metrics,
+    "growth": growth,
+    "search": search,
+}
+
+
+# --- the report -----------------------------------------------------------------------
+
+
+def environment(args):
+    """Return what the figures depend on."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    cpu = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().split("\n")
+        if line.startswith("model name")
+    ]
+    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else cpu[0]
+    flags = Path("/proc/cpuinfo").read_text()
+    return {
+        "device": device,
+        "processors": len(cpu),
+        "bfloat16": ", ".join(f for f in ("avx512_bf16", "amx_bf16") if f in flags),
+        "threads": args.threads,
+        "commit": commit.stdout.strip(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+        "skorch": skorch.__version__,
+    }
+
+
+def to_markdown(report):
+    """Return the tables of all sections."""
+    lines = [
+        "# Speed",
+        "",
+        "Written by `python benchmarks/speed.py`. Medians; each ratio is to the",
+        "first line of its table.",
+        "",
+    ]
+    for section in dict.fromkeys(row["section"] for row in report["rows"]):
+        rows = [row for row in report["rows"] if row["section"] == section]
+        made = ", ".join(f"{k} {v}" for k, v in rows[0]["environment"].items())
+        lines += [
+            f"## {section}",
+            "",
+            made,
+            "",
+            "| | median | best | ratio |",
+            "|---|---|---|---|",
+        ]
+        for row in rows:
+            best, ratio = (
+                f"{row[k]:.3g}" if k in row else "" for k in ("best", "ratio")
+            )
+            median = f"{row['median']:.3g} {row['unit']}"
+            lines.append(f"| {row['what']} | {median} | {best} | {ratio} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main():
+    """Run the sections asked for; keep the figures of the others."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--sections", nargs="+", default=list(SECTIONS), choices=SECTIONS
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=3, help="batches in an epoch")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    path = args.out / "speed.json"
+    report = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    for name in args.sections:
+        rows = SECTIONS[name](args)
+        for row in rows:
+            row["environment"] = environment(args)
+            print({k: v for k, v in row.items() if k != "environment"}, flush=True)
+        new = {row["section"] for row in rows}
+        report["rows"] = [r for r in report["rows"] if r["section"] not in new] + rows
+        path.write_text(json.dumps(report, indent=1) + "\n")
+        (args.out / "speed.md").write_text(to_markdown(report))
+
+
+if __name__ == "__main__":
+    main()
