@@ -48,6 +48,9 @@ class OODKFold(StratifiedKFold):
     out, or learns to be unsure of them, as its `ood_source` says; to any other
     estimator `ood_label` would be a class, so search with ``refit=False``.
 
+    The training parts cannot be scored: leave ``return_train_score=False``, which is
+    not the default of :class:`~sklearn.model_selection.HalvingGridSearchCV`.
+
     Examples
     --------
     >>> import numpy as np
@@ -55,8 +58,8 @@ class OODKFold(StratifiedKFold):
     >>> X, y = np.zeros((8, 1)), [0, 0, 0, 1, 1, 1, -1, -1]
     >>> for train, test in OODKFold(n_splits=2).split(X, y):
     ...     print(train, test)
-    [2 5] [0 1 3 4 6]
-    [0 1 3 4] [2 5 7]
+    [2 4 5] [0 1 3 6]
+    [0 1 3] [2 4 5 7]
     """
 
     def __init__(self, n_splits=5, *, ood_label=-1, shuffle=False, random_state=None):
@@ -131,7 +134,9 @@ class LeaveClassesOut(BaseCrossValidator):
     e and ``n_held_out=2`` it may be c and a, then e and d, then b and c again.
 
     Plain accuracy counts the rows held out as errors; use
-    :func:`~confident_clf.metrics.id_accuracy_scorer`.
+    :func:`~confident_clf.metrics.id_accuracy_scorer`. The training parts cannot be
+    scored: leave ``return_train_score=False``, which is not the default of
+    :class:`~sklearn.model_selection.HalvingGridSearchCV`.
 
     Examples
     --------
@@ -173,6 +178,7 @@ class LeaveClassesOut(BaseCrossValidator):
         int
             The number of splits.
         """
+        self._check_numbers()
         if self.n_splits is not None:
             return self.n_splits
         if y is None:
@@ -206,13 +212,13 @@ class LeaveClassesOut(BaseCrossValidator):
         ValueError
             If there are too few classes, or too few rows of one to split.
         """
-        y = column_or_1d(y)
+        y, n_splits = column_or_1d(y), self.get_n_splits(X, y)
         classes, counts = np.unique(y, return_counts=True)
         self._check(classes, counts)
         rng = check_random_state(self.random_state)
         order = rng.permutation(len(classes))
         code = class_index(classes, y)
-        for i in range(self.get_n_splits(X, y)):
+        for i in range(n_splits):
             places = np.arange(i * self.n_held_out, (i + 1) * self.n_held_out)
             is_out = np.isin(code, order[places % len(classes)])
             known, out = np.flatnonzero(~is_out), np.flatnonzero(is_out)
@@ -224,13 +230,6 @@ class LeaveClassesOut(BaseCrossValidator):
 
     def _check(self, classes, counts):
         """Raise ValueError if the parameters do not fit the classes."""
-        for name in ("n_held_out", "n_splits"):
-            value = getattr(self, name)
-            optional = value is None and name == "n_splits"
-            if not optional and not (isinstance(value, Integral) and value >= 1):
-                raise ValueError(
-                    f"{name} must be an integer of at least 1; got {value!r}."
-                )
         n_known = len(classes) - self.n_held_out
         if n_known < 2:
             raise ValueError(
@@ -239,7 +238,18 @@ class LeaveClassesOut(BaseCrossValidator):
                 f"{max(len(classes) - 2, 0)}."
             )
         if counts.min() < 2:
+            label = classes.tolist()[counts.argmin()]
             raise ValueError(
-                f"Class {classes[counts.argmin()].item()!r} has {counts.min()} row, too "
-                "few to train and to test on. Every class needs 2 rows or more."
+                f"Class {label!r} has {counts.min()} row, too few to train and to test "
+                "on. Every class needs 2 rows or more."
             )
+
+    def _check_numbers(self):
+        """Raise ValueError unless the numbers are whole, and at least 1."""
+        for name in ("n_held_out", "n_splits"):
+            value = getattr(self, name)
+            optional = value is None and name == "n_splits"
+            if not optional and not (isinstance(value, Integral) and value >= 1):
+                raise ValueError(
+                    f"{name} must be an integer of at least 1; got {value!r}."
+                )
