@@ -203,10 +203,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         accepted = self.detector_.predict(X) == 1
-        labels = np.asarray(self.estimator_.predict(X))
-        # In an array of objects a number stays the number it is.
-        unknown = np.asarray(self._unknown_label, dtype=_object_or_own(labels))
-        return np.where(accepted, labels, unknown)
+        # An array, as -1 alone would become 255 among labels that are uint8.
+        unknown = np.array([self._unknown_label])
+        return np.where(accepted, self.estimator_.predict(X), unknown)
 
     @available_if(_has_predict_proba)
     def predict_proba(self, X):
@@ -309,8 +308,3 @@ def check_unknown_label(unknown_label, classes):
             "are strings, such as unknown_label='unknown', and else a number, such as "
             "unknown_label=-1."
         )
-
-
-def _object_or_own(labels):
-    """Return object for labels in an array of objects, None for others."""
-    return object if labels.dtype == object else None
