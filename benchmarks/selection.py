@@ -12,7 +12,8 @@ known rows of the same test parts, stand beside. The results go to
 docs/results/selection.json and selection.md, after every five fits; what is there
 already is not run again.
 
-A seed takes 5 fits on all training data and 25 on parts of it: COST
+A seed takes 5 fits on all training data and 25 on parts of it: on one thread of a busy
+CPU 4 minutes for digits, about 1 1/2 hours for Fashion-MNIST and 1 hour for CIFAR-10.
 """
 
 import argparse

@@ -22,7 +22,7 @@ from confident_clf.utils._sklearn import _fit_context
 
 
 def _has_predict_proba(self):
-    """Return whether the classifier inside gives probabilities; raise if it says so."""
+    """Return whether the classifier inside gives probabilities."""
     return hasattr(getattr(self, "estimator_", self.estimator), "predict_proba")
 
 

@@ -83,7 +83,7 @@ def test_open_set(tmp_path, capsys):
     """Check the table of the open-set example: known kept, unknown refused."""
     run_example("plot_open_set", tmp_path)
     out = capsys.readouterr().out
-    rows = re.findall(r"^(\D+?) +(0\.\d+) +(0\.\d+)$", out, re.MULTILINE)
+    rows = re.findall(r"^([a-zA-Z ]+?) +(0\.\d+) +(0\.\d+)$", out, re.MULTILINE)
     table = {name: (float(forest), float(net)) for name, forest, net in rows}
     assert min(table["known given a class"]) > 0.9
     assert table["unknown refused"][0] > 0.6 and table["unknown refused"][1] > 0.75

@@ -98,6 +98,20 @@ def test_p_values_are_uniform(ties):
         assert chisquare(counts[1:]).pvalue > 0.01
 
 
+def test_false_discoveries_with_thresholds_per_class():
+    """Check the same rate where every p-value is one among those of its class."""
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(N_DRAWS):
+        detector = OODDetector(CLASSIFIER, target_tpr=0.5, per_class=True)
+        detector.fit(draw_classes(1500, rng))
+        X_new = np.r_[draw_classes(40, rng), draw_classes(20, rng) - [9, 0]]
+        rejected = detector.predict(X_new, fdr=0.2) == -1
+        shares.append(rejected[:40].sum() / max(rejected.sum(), 1))
+        assert rejected[40:].all()
+    error = np.std(shares) / np.sqrt(N_DRAWS)
+    assert abs(np.mean(shares) - 0.2 * 40 / 60) < 3 * error < 0.02
+
+
 @pytest.mark.parametrize("n_ood, ties", [(0, False), (20, False), (20, True)])
 def test_false_discoveries(n_ood, ties):
     """Check the share of ID samples among those called OOD, over 500 batches.

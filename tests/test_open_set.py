@@ -297,9 +297,9 @@ def test_tags():
     assert not get_tags(OpenSetClassifier(frozen)).target_tags.required
 
 
-# These hold where samples are refused too; the other checks of scikit-learn ask that
-# predict be the largest column of predict_proba, and run over a classifier that is sure
-# of everything (tests/test_common.py).
+# These hold where samples are refused too. Others ask that predict be the largest column
+# of predict_proba, and run over a classifier that is sure of everything; or they fit on
+# random labels, of which some class may never be predicted (tests/test_common.py).
 CHECKS = [
     "check_dict_unchanged",
     "check_estimators_pickle",
@@ -314,15 +314,17 @@ CHECKS = [
 ]
 
 
-@pytest.mark.parametrize("per_class", [False, True])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        OpenSetClassifier(LogisticRegression(), unknown_label=-9),
+        OpenSetClassifier(LogisticRegression(), unknown_label=-9, per_class=True),
+        OODDetector(LogisticRegression(), per_class=True),
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("name", CHECKS)
-def test_scikit_learn_checks_with_refusals(name, per_class):
+def test_scikit_learn_checks_with_refusals(name, estimator):
     """Check that what scikit-learn asks of predictions holds of refusals too."""
-    open_set = OpenSetClassifier(
-        LogisticRegression(),
-        target_tpr=0.5,
-        cv=3,
-        per_class=per_class,
-        unknown_label=-9,
-    )
-    getattr(estimator_checks, name)("OpenSetClassifier", open_set)
+    estimator = clone(estimator).set_params(target_tpr=0.5, cv=3)
+    getattr(estimator_checks, name)(type(estimator).__name__, estimator)
