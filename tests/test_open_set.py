@@ -297,9 +297,9 @@ def test_tags():
     assert not get_tags(OpenSetClassifier(frozen)).target_tags.required
 
 
-# These hold where samples are refused too. Others ask that predict be the largest column
-# of predict_proba, and run over a classifier that is sure of everything; or they fit on
-# random labels, of which some class may never be predicted (tests/test_common.py).
+# These hold where samples are refused too. Others ask that predict be the largest
+# column of predict_proba, and run over a classifier that is sure of everything; or fit
+# on random labels, of which some class may never be predicted (tests/test_common.py).
 CHECKS = [
     "check_dict_unchanged",
     "check_estimators_pickle",
