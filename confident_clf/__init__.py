@@ -3,6 +3,7 @@
 
 from confident_clf._classifier import ConfidentClassifier
 from confident_clf._detector import OODDetector
+from confident_clf._open_set import OpenSetClassifier
 from confident_clf._version import __version__
 from confident_clf.metrics import (
     auroc_scorer,
@@ -14,6 +15,7 @@ from confident_clf.metrics import (
 __all__ = [
     "ConfidentClassifier",
     "OODDetector",
+    "OpenSetClassifier",
     "__version__",
     "auroc_scorer",
     "id_accuracy_scorer",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From a confidence to a decision, with a guarantee."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from sklearn.base import (
@@ -9,37 +9,41 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     MetaEstimatorMixin,
     TransformerMixin,
-    clone,
-    is_classifier,
 )
-from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import ShuffleSplit, check_cv
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
+    UNUSED,
     MetadataRouter,
     MethodMapping,
-    process_routing,
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from confident_clf._calibration import CalibrationMixin
 from confident_clf.scores import LOGIT_SCORES
-from confident_clf.scores._response import check_method, id_confidence
-from confident_clf.utils._conformal import check_enough, conformal_threshold, lower
-from confident_clf.utils._rows import is_known, params_of_rows
+from confident_clf.scores._response import id_confidence
+from confident_clf.utils._conformal import (
+    conformal_p_values,
+    conformal_threshold,
+    discoveries,
+)
+from confident_clf.utils._rows import (
+    class_index,
+)
 from confident_clf.utils._sklearn import (
     HasMethods,
     Interval,
     RealNotInt,
     StrOptions,
     _fit_context,
-    _num_samples,
-    _routing_enabled,
-    _safe_split,
 )
 
 
 class OODDetector(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
+    CalibrationMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
 ):
     """Detector of out-of-distribution samples that accepts a given share of others.
 
@@ -70,6 +74,11 @@ class OODDetector(
           later is fitted on all rows. It wastes no rows, but has no finite-sample
           guarantee, since the estimator that scores new samples calibrated none.
           None is 5 folds.
+    per_class : bool, default=False
+        Whether each class has a threshold of its own, so that the ID samples predicted
+        to be of it are accepted with probability `target_tpr` at least, for every
+        class. Otherwise some classes may be rejected more often than others. It takes
+        a classifier, and enough calibration rows of every class.
     random_state : int, RandomState instance or None, default=None
         Draws the held-out share of a float `cv`. Fix it for the same result each time.
 
@@ -83,18 +92,21 @@ class OODDetector(
         The fitted estimator that scores new samples.
     classes_ : ndarray of shape (n_classes,)
         Classes of `estimator_`, where it has them.
-    calibration_scores_ : ndarray of shape (`n_calibration_`,)
+    calibration_scores_ : ndarray of shape (`n_calibration_`,) or list of ndarray
         Confidences of the calibration rows, in ascending order, each lowered by a
-        relative 1e-9, so that the same row is never below itself by rounding.
-    n_calibration_ : int
-        Number of calibration rows. Rows whose label is not in `classes_`, which the
-        estimator itself set aside as OOD, are not among them.
-    threshold_ : float
+        relative 1e-9, so that the same row is never below itself by rounding. With
+        `per_class` a list, of the rows predicted to be of each class.
+    n_calibration_ : int or ndarray of shape (n_classes,)
+        Number of calibration rows; with `per_class`, of each class. Rows whose label is
+        not in `classes_`, which the estimator itself set aside as OOD, are not among
+        them.
+    threshold_ : float or ndarray of shape (n_classes,)
         Smallest confidence, as given by `score_samples`, that is accepted: one of
-        `calibration_scores_`.
+        `calibration_scores_`; with `per_class`, one for each class.
 
     See Also
     --------
+    OpenSetClassifier : Predicts a class, or that it is none of them.
     confident_clf.metrics.ood_report : Measures a confidence on ID and OOD samples.
 
     Notes
@@ -103,7 +115,8 @@ class OODDetector(
     k = (n + 1) - ceil((n + 1) * target_tpr). A sample from the same distribution is
     accepted with probability 1 - k / (n + 1), which is `target_tpr` or more, for every
     n; ties only add to it. The probability is over draws of the calibration rows too:
-    given these, the share accepted scatters by about sqrt(t * (1 - t) / n) around
+    given these, the share accepted has the Beta distribution with parameters
+    n + 1 - k and k, which scatters by about sqrt(t * (1 - t) / n) around
     t = `target_tpr`. The guarantee is for samples of `classes_`, where the estimator
     has them.
 
@@ -144,16 +157,27 @@ class OODDetector(
         "target_tpr": [Interval(Real, 0, 1, closed="neither")],
         "method": [StrOptions(set(LOGIT_SCORES)), None],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
+        "per_class": ["boolean"],
         "random_state": ["random_state"],
     }
+    # `fdr` is for the caller of predict, not for routing.
+    __metadata_request__predict = {"fdr": UNUSED}
 
     def __init__(
-        self, estimator, *, target_tpr=0.95, method=None, cv=0.2, random_state=None
+        self,
+        estimator,
+        *,
+        target_tpr=0.95,
+        method=None,
+        cv=0.2,
+        per_class=False,
+        random_state=None,
     ):
         self.estimator = estimator
         self.target_tpr = target_tpr
         self.method = method
         self.cv = cv
+        self.per_class = per_class
         self.random_state = random_state
 
     @_fit_context(
@@ -182,99 +206,58 @@ class OODDetector(
         Raises
         ------
         TypeError
-            If the estimator lacks what the score is computed from.
+            If the estimator lacks what the score is computed from, or with `per_class`
+            is no classifier.
         ValueError
-            If the rows are too few for `target_tpr`, a confidence is NaN, or, with a
-            frozen estimator, a label is not in its classes.
+            If the rows, or with `per_class` those of a class, are too few for
+            `target_tpr`, a confidence is NaN, or, with a frozen estimator, a label is
+            not in its classes.
         """
-        check_method(self.estimator, self.method)
-        X, y = indexable(X, y)
-        if self._is_frozen():
-            estimator, scores = self._score_frozen(X, y, params)
-        else:
-            estimator, scores = self._fit_and_score(X, y, params)
-        self._check_enough(len(scores))
-        scores = np.sort(lower(scores))
-        threshold = conformal_threshold(scores, self.target_tpr)
+        estimator, groups = self._calibrate(X, y, params)
+        thresholds = [conformal_threshold(group, self.target_tpr) for group in groups]
+        sizes = [len(group) for group in groups]
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.estimator_ = estimator
-        self.calibration_scores_ = scores
-        self.n_calibration_ = len(scores)
-        self.threshold_ = threshold
+        self.calibration_scores_ = groups if self.per_class else groups[0]
+        self.n_calibration_ = np.array(sizes) if self.per_class else sizes[0]
+        self.threshold_ = np.array(thresholds) if self.per_class else thresholds[0]
         return self
 
-    def _score_frozen(self, X, y, params):
-        """Return the estimator as it is, and the confidences of all rows."""
-        if params:
-            raise ValueError(
-                f"fit got {', '.join(params)}, but a FrozenEstimator is not fitted "
-                "again. Leave them out, or pass the estimator without FrozenEstimator."
-            )
-        check_is_fitted(self.estimator)
-        self._check_enough(_num_samples(X))
-        n_unknown = np.sum(~is_known(self.estimator, y, _num_samples(X)))
-        if n_unknown:
-            raise ValueError(
-                f"{n_unknown} of {len(y)} rows have a label in y that is not among "
-                "the classes_ of the frozen estimator, so they are out-of-distribution "
-                "and cannot calibrate. Drop these rows."
-            )
-        return self.estimator, id_confidence(self.estimator, X, self.method)
-
-    def _fit_and_score(self, X, y, params):
-        """Return a fitted estimator, and confidences of rows held out of fitting."""
-        split_params = {}
-        if _routing_enabled():
-            routed = process_routing(self, "fit", **params)
-            params, split_params = routed.estimator.fit, routed.splitter.split
-        splits = list(self._splitter(y).split(X, y, **split_params))
-        self._check_enough(sum(len(held_out) for _, held_out in splits))
-        scores = []
-        for train, held_out in splits:
-            estimator = clone(self.estimator)
-            X_train, y_train = _safe_split(estimator, X, y, train)
-            estimator.fit(X_train, y_train, **params_of_rows(X, params, train))
-            X_held_out, y_held_out = _safe_split(estimator, X, y, held_out, train)
-            confidence = id_confidence(estimator, X_held_out, self.method)
-            scores.append(confidence[is_known(estimator, y_held_out, len(confidence))])
-        if not self._holds_out_a_share():
-            estimator = clone(self.estimator).fit(X, y, **params)
-        return estimator, np.concatenate(scores)
-
-    def _is_frozen(self):
-        """Return whether the estimator comes fitted, and all rows calibrate."""
-        return isinstance(self.estimator, FrozenEstimator)
-
-    def _holds_out_a_share(self):
-        """Return whether rows are held out once, as a share, not in folds."""
-        is_share = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
-        return is_share and not self._is_frozen()
-
-    def _splitter(self, y):
-        """Return the splitter that `cv` stands for."""
-        if self._holds_out_a_share():
-            return ShuffleSplit(1, test_size=self.cv, random_state=self.random_state)
-        return check_cv(self.cv, y=y, classifier=is_classifier(self.estimator))
-
-    def _check_enough(self, n):
-        """Raise ValueError if n rows are too few to calibrate."""
-        share = self.cv if self._holds_out_a_share() else 1
-        check_enough(n, self.target_tpr, share)
-
-    def predict(self, X):
+    def predict(self, X, *, fdr=None):
         """Return 1 for samples taken to be in-distribution, -1 for others.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
             Samples.
+        fdr : float or None, default=None
+            None decides on each sample alone, by the threshold. A number between 0 and
+            1 decides on the batch as a whole, by the procedure of Benjamini and
+            Hochberg on `p_value`: of the samples called OOD, a share of `fdr` at most
+            is ID, in expectation over draws of calibration and new samples [1]_. What
+            is called OOD then depends on the other samples, and `target_tpr` plays no
+            role. As no p-value is below 1 / (1 + `n_calibration_`), a batch of m takes
+            about m / (`fdr` * number of its OOD samples) calibration rows to find any.
 
         Returns
         -------
         ndarray of shape (n_samples,), int
-            1 where `decision_function` is 0 or more, else -1.
+            -1 for OOD, 1 for others: without `fdr`, where `decision_function` is 0 or
+            more.
+
+        Raises
+        ------
+        ValueError
+            If `fdr` is not between 0 and 1.
+
+        References
+        ----------
+        .. [1] Bates et al., "Testing for Outliers with Conformal p-values", Annals of
+           Statistics 51(1), 2023, theorem 2.
         """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
+        if fdr is None:
+            return np.where(self.decision_function(X) >= 0, 1, -1)
+        return np.where(discoveries(self.p_value(X), fdr), -1, 1)
 
     def transform(self, X):
         """Return the paper's label, 1 in-distribution and 0 out, as a feature.
@@ -302,10 +285,12 @@ class OODDetector(
         Returns
         -------
         ndarray of shape (n_samples,), float64
-            ``score_samples(X) - threshold_``, higher for in-distribution.
+            ``score_samples(X) - threshold_``, higher for in-distribution; with
+            `per_class`, the threshold of the predicted class.
         """
+        scores = self.score_samples(X)
         # The difference of two floats is 0 only if they are equal, so no sign is lost.
-        return self.score_samples(X) - self.threshold_
+        return scores - np.atleast_1d(self.threshold_)[self._group_index(X)]
 
     def score_samples(self, X):
         """Return the confidence of the estimator.
@@ -359,11 +344,23 @@ class OODDetector(
         -------
         ndarray of shape (n_samples,), float64
             (1 + number of calibration scores that are not higher) divided by
-            (1 + `n_calibration_`); small for out-of-distribution.
+            (1 + `n_calibration_`), with `per_class` those of the predicted class; small
+            for out-of-distribution.
         """
         scores = self.score_samples(X)
-        not_higher = np.searchsorted(self.calibration_scores_, scores, side="right")
-        return (1 + not_higher) / (1 + self.n_calibration_)
+        if np.ndim(self.threshold_) == 0:
+            return conformal_p_values(self.calibration_scores_, scores)
+        p_values, index = np.empty_like(scores), self._group_index(X)
+        for group, calibration_scores in enumerate(self.calibration_scores_):
+            rows = index == group
+            p_values[rows] = conformal_p_values(calibration_scores, scores[rows])
+        return p_values
+
+    def _group_index(self, X):
+        """Return which threshold each sample has."""
+        if np.ndim(self.threshold_) == 0:
+            return 0
+        return class_index(self.classes_, self.estimator_.predict(X))
 
     @property
     def classes_(self):

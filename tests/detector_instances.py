@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Detectors for scikit-learn's estimator checks."""
+"""Detectors and open-set classifiers for scikit-learn's estimator checks."""
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -7,8 +7,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.tree import DecisionTreeClassifier
 
-from confident_clf import OODDetector
+from confident_clf import OODDetector, OpenSetClassifier
 
 
 def detector_instances():
@@ -22,6 +23,30 @@ def detector_instances():
         OODDetector(LogisticRegression(), target_tpr=0.5, cv=3),
         OODDetector(mixture, target_tpr=0.5),
         OODDetector(FrozenEstimator(_density_of_norms()), target_tpr=0.5),
+    ]
+
+
+class OpenSetOfAnyLabels(OpenSetClassifier):
+    """Open-set classifier for checks that fit on numbers, -1 among them, and strings.
+
+    No one `unknown_label` suits them all.
+    """
+
+    def _check_unknown_label(self, y):
+        """Return -9, or "unknown" if the labels are strings."""
+        return "unknown" if y is not None and y.dtype.kind in "OU" else -9
+
+
+def open_set_instances():
+    """Return open-set classifiers that give all training rows a class.
+
+    The checks ask that `predict` be the largest column of `predict_proba`, which it is
+    where a class is given. A full-grown tree is sure of everything.
+    """
+    tree = DecisionTreeClassifier(random_state=0)
+    return [
+        OpenSetOfAnyLabels(tree, target_tpr=0.5),
+        OpenSetOfAnyLabels(tree, target_tpr=0.5, cv=3),
     ]
 
 

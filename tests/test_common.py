@@ -18,7 +18,7 @@ from torch import nn
 
 from confident_clf import ConfidentClassifier, OODDetector
 from confident_clf.modules import MLPDiscriminator, MLPGenerator
-from tests.detector_instances import detector_instances
+from tests.detector_instances import detector_instances, open_set_instances
 
 fast = partial(ConfidentClassifier, lr=0.01, max_epochs=5)
 
@@ -78,6 +78,7 @@ CLASSIFIERS = [
 # scikit-learn's checks set the random_state of what they check, not of what is in it.
 DETECTORS = [
     *detector_instances(),
+    *open_set_instances(),
     OODDetector(fast(random_state=0), target_tpr=0.5),
     OODDetector(fast(random_state=0, ood_source=None), target_tpr=0.5, cv=2),
 ]

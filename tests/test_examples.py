@@ -56,3 +56,44 @@ def test_far_away(tmp_path, capsys):
     at_1000 = dict(re.findall(r"^(\w+) .* (\d\.\d+) ± \d\.\d+$", out, re.MULTILINE))
     assert float(at_1000["uniform"]) > 0.9 and float(at_1000["reject"]) < 0.1
     assert (tmp_path / "far_away.png").read_bytes().startswith(b"\x89PNG")
+
+
+def run_example(name, tmp_path, **changes):
+    """Run an example's main, with some of its globals changed."""
+    main = runpy.run_path(str(ROOT / "examples" / f"{name}.py"))["main"]
+    main.__globals__.update(OUTPUT=tmp_path, **changes)
+    main()
+
+
+def test_guarantee(tmp_path, capsys):
+    """Check that both tables of the example keep what its text promises."""
+    run_example("plot_guarantee", tmp_path, N_DRAWS=100)
+    out = capsys.readouterr().out
+    means = re.findall(r"^ +\d+ +(0\.\d+) +0\.\d+$", out, re.MULTILINE)
+    assert len(means) == 3 and min(map(float, means)) > 0.94
+    counts = dict(re.findall(r"^(threshold|fdr=0.1) +(\d+ +\d+)$", out, re.MULTILINE))
+    n_refused, n_known = map(int, counts["fdr=0.1"].split())
+    assert n_known / n_refused < 0.15 and n_refused - n_known > 90
+    n_refused, n_known = map(int, counts["threshold"].split())
+    assert n_known / n_refused > 0.2
+    assert (tmp_path / "guarantee.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_open_set(tmp_path, capsys):
+    """Check the table of the open-set example: known kept, unknown refused."""
+    run_example("plot_open_set", tmp_path)
+    out = capsys.readouterr().out
+    rows = re.findall(r"^([a-zA-Z ]+?) +(0\.\d+) +(0\.\d+)$", out, re.MULTILINE)
+    table = {name: (float(forest), float(net)) for name, forest, net in rows}
+    assert min(table["known given a class"]) > 0.9
+    assert table["unknown refused"][0] > 0.6 and table["unknown refused"][1] > 0.75
+    assert min(table["OSCR"]) > 0.9 and max(table["AURC"]) < 0.25
+    assert (tmp_path / "open_set.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_choose_beta(tmp_path, capsys):
+    """Check that held-out classes rank two values of beta as unknown digits do."""
+    run_example("plot_choose_beta", tmp_path, BETAS=[0.0, 1.0])
+    out = capsys.readouterr().out
+    assert re.search(r"picked beta=1.0, regret 0.000 AUROC", out)
+    assert (tmp_path / "choose_beta.png").read_bytes().startswith(b"\x89PNG")

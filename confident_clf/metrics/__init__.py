@@ -10,6 +10,7 @@ from confident_clf.metrics._detection import (
     fpr_at_tpr,
     tnr_at_tpr,
 )
+from confident_clf.metrics._open_set import accepted_accuracy, aurc, oscr
 from confident_clf.metrics._report import ood_report
 from confident_clf.metrics._scorer import (
     auroc_scorer,
@@ -19,8 +20,10 @@ from confident_clf.metrics._scorer import (
 )
 
 __all__ = [
+    "accepted_accuracy",
     "aupr_in",
     "aupr_out",
+    "aurc",
     "auroc",
     "auroc_scorer",
     "detection_accuracy",
@@ -29,6 +32,7 @@ __all__ = [
     "id_accuracy_scorer",
     "make_ood_scorer",
     "ood_report",
+    "oscr",
     "tnr_at_tpr",
     "tnr_scorer",
 ]

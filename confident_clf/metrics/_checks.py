@@ -3,6 +3,16 @@
 
 import numpy as np
 
+# What 1 and 0 mean, and how to come by them.
+_MEANINGS = {
+    "y_true": (
+        "in-distribution",
+        "out-of-distribution",
+        "y_true == 1, or np.isin(y_true, classes)",
+    ),
+    "y_correct": ("right", "wrong", "y_pred == y_true"),
+}
+
 
 def check_scores(name, values):
     """Return `values` as a float64 vector, or raise ValueError.
@@ -35,7 +45,7 @@ def check_scores(name, values):
     return values
 
 
-def check_kinds(y_true, n_scores):
+def check_kinds(y_true, n_scores, name="y_true"):
     """Return `y_true` as bool, True for 1, or raise ValueError.
 
     Parameters
@@ -44,6 +54,8 @@ def check_kinds(y_true, n_scores):
         1 or True for in-distribution, 0 or False for out-of-distribution.
     n_scores : int
         How many scores there are.
+    name : {"y_true", "y_correct"}, default="y_true"
+        What the caller calls them; `y_correct` is 1 for right and 0 for wrong.
 
     Returns
     -------
@@ -53,17 +65,17 @@ def check_kinds(y_true, n_scores):
     y_true = np.asarray(y_true)
     if y_true.shape != (n_scores,):
         raise ValueError(
-            f"y_true must have one value per score, shape ({n_scores},); got shape "
-            f"{y_true.shape}. Pass y_true and y_score of the same samples."
+            f"{name} must have one value per score, shape ({n_scores},); got shape "
+            f"{y_true.shape}. Pass {name} and y_score of the same samples."
         )
     positive = np.asarray(y_true == 1, dtype=bool)
     valid = positive | np.asarray(y_true == 0, dtype=bool)
     if not valid.all():
         first = np.argmin(valid)
+        one, zero, remedy = _MEANINGS[name]
         raise ValueError(
-            "y_true must be 1 (in-distribution) or 0 (out-of-distribution); "
-            f"y_true[{first}] is {y_true[first]!r}. Pass y_true == 1, or "
-            "np.isin(y_true, classes)."
+            f"{name} must be 1 ({one}) or 0 ({zero}); {name}[{first}] is "
+            f"{y_true[first]!r}. Pass {remedy}."
         )
     return positive
 

@@ -15,6 +15,8 @@ from confident_clf.metrics._detection import (
     fpr_at_tpr,
     tnr_at_tpr,
 )
+from confident_clf.metrics._open_set import aurc, oscr
+from confident_clf.metrics._synthetic import SYNTHETIC, synthetic_ood
 from confident_clf.scores._response import id_confidence
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
@@ -24,16 +26,25 @@ def _msp_calibration_error(y_true, y_score, *, n_bins=15):
     return expected_calibration_error(y_true, 1 + y_score, n_bins=n_bins)
 
 
+def _open_set_risk(y_true, y_score, y_correct):
+    """Return the area under the risk-coverage curve, OOD samples being errors."""
+    return aurc(y_correct, y_score)
+
+
 # Function, and 1 or -1 so that greater is better.
 _METRICS = {
     "aupr_in": (aupr_in, 1),
     "aupr_out": (aupr_out, 1),
+    "aurc": (_open_set_risk, -1),
     "auroc": (auroc, 1),
     "detection_accuracy": (detection_accuracy, 1),
     "expected_calibration_error": (_msp_calibration_error, -1),
     "fpr_at_tpr": (fpr_at_tpr, -1),
+    "oscr": (oscr, 1),
     "tnr_at_tpr": (tnr_at_tpr, 1),
 }
+# These take a third argument: where the predicted class is right.
+_OPEN_SET = {_open_set_risk, oscr}
 
 
 def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs):
@@ -49,10 +60,16 @@ def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs)
         Name of a function of :mod:`confident_clf.metrics`, or any
         ``metric(y_true, y_score, **metric_kwargs)`` that is greater for better
         detection, with 1 for in-distribution (ID) and 0 for OOD in `y_true`. Greater is
-        better in all scorers: ``"fpr_at_tpr"`` and ``"expected_calibration_error"`` are
-        negated. The latter compares maximum class probabilities with being ID.
-    X_ood : array-like of shape (n_ood, ...) or None, default=None
-        OOD samples, as `estimator` takes them; every fold is scored on all of them.
+        better in all scorers: ``"aurc"``, ``"fpr_at_tpr"`` and
+        ``"expected_calibration_error"`` are negated. The last compares maximum class
+        probabilities with being ID; ``"aurc"`` and ``"oscr"`` take a classifier.
+    X_ood : array-like of shape (n_ood, ...), {"gaussian", "permuted", "uniform"} \
+            or None, default=None
+        OOD samples, as `estimator` takes them; every fold is scored on all of them. A
+        name stands for as many samples as there are ID rows to score, made from these,
+        each feature (or pixel) for itself: normal with its mean and standard deviation,
+        its values in another order, or uniform in its range. They are the same whenever
+        the rows are.
     method : str, object or None, default=None
         Score to detect by, as in ``ood_score``. None: the estimator's own.
     **metric_kwargs : dict
@@ -68,7 +85,8 @@ def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs)
     TypeError
         If the metric does not take `metric_kwargs`.
     ValueError
-        If there is no such metric, or a value in `metric_kwargs` is out of range.
+        If there is no such metric or kind of X_ood, or a value in `metric_kwargs` is
+        out of range.
 
     Examples
     --------
@@ -93,6 +111,11 @@ def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs)
             f"metric={metric!r} is not a metric. Choose one of "
             f"{', '.join(map(repr, _METRICS))}, or pass a function (y_true, y_score)."
         )
+    if isinstance(X_ood, str) and X_ood not in SYNTHETIC:
+        raise ValueError(
+            f"X_ood={X_ood!r} is no kind of samples. Choose one of "
+            f"{', '.join(map(repr, SYNTHETIC))}, or pass the samples."
+        )
     if function is _msp_calibration_error:
         method = _check_msp(method)
     _check_metric_kwargs(metric, function, metric_kwargs)
@@ -114,19 +137,32 @@ class _OODScorer:
         """Return the metric of an estimator, greater for better."""
         y_score = id_confidence(estimator, X, self.method)
         y_true = _is_id(estimator, y, len(y_score))
-        if self.X_ood is not None:
-            ood_score = id_confidence(estimator, self.X_ood, self.method)
-            y_score = np.concatenate([y_score, ood_score])
-            y_true = np.append(y_true, np.zeros(len(ood_score), dtype=bool))
+        arguments = [_is_right(estimator, X, y)] if self.function in _OPEN_SET else []
+        if self.X_ood is not None and y_true.any():
+            ood_score = id_confidence(estimator, self._ood(X, y_true), self.method)
+            no = np.zeros(len(ood_score), dtype=bool)
+            y_score = np.append(y_score, ood_score)
+            y_true = np.append(y_true, no)
+            arguments = [np.append(right, no) for right in arguments]
         if not y_true.any() or y_true.all():
             raise ValueError(_one_kind(y_true, estimator))
-        return self.sign * self.function(y_true, y_score, **self.metric_kwargs)
+        return self.sign * self.function(
+            y_true, y_score, *arguments, **self.metric_kwargs
+        )
+
+    def _ood(self, X, is_id):
+        """Return the OOD samples, made from the ID rows of X if only named."""
+        if isinstance(self.X_ood, str):
+            return synthetic_ood(_safe_indexing(X, np.flatnonzero(is_id)), self.X_ood)
+        return self.X_ood
 
     def __repr__(self):
         """Return the call that makes the scorer."""
         metric = getattr(self.metric, "__name__", repr(self.metric))
         arguments = [metric if callable(self.metric) else repr(self.metric)]
-        if self.X_ood is not None:
+        if isinstance(self.X_ood, str):
+            arguments.append(f"X_ood={self.X_ood!r}")
+        elif self.X_ood is not None:
             arguments.append(f"X_ood=<{_num_samples(self.X_ood)} samples>")
         if self.method is not None:
             arguments.append(f"method={self.method!r}")
@@ -191,6 +227,17 @@ def _is_id(estimator, y, n_samples):
     return np.isin(np.ravel(y), estimator.classes_)
 
 
+def _is_right(estimator, X, y):
+    """Return where a classifier predicts the label."""
+    if y is None or not is_classifier(estimator):
+        raise TypeError(
+            "metric='oscr' and metric='aurc' need a classifier and labels; got "
+            f"{type(estimator).__name__}{' without y' if y is None else ''}. Use "
+            "metric='auroc'."
+        )
+    return np.ravel(estimator.predict(X)) == np.ravel(y)
+
+
 def _one_kind(is_id, estimator):
     """Return the message for rows that are all of one kind."""
     if is_id.any():
@@ -218,11 +265,12 @@ def _check_msp(method):
 
 def _check_metric_kwargs(metric, function, metric_kwargs):
     """Raise an error unless the metric takes these arguments."""
+    n_arguments = 3 if function in _OPEN_SET else 2
     try:
-        signature(function).bind(None, None, **metric_kwargs)
+        signature(function).bind(*[None] * n_arguments, **metric_kwargs)
     except TypeError as error:
         raise TypeError(f"metric={metric!r}: {error}.") from error
-    if isinstance(metric, str):
+    if metric_kwargs and isinstance(metric, str):
         # Values are checked where they are used; two rows are enough for that.
         function([1, 0], np.array([-0.1, -0.9]), **metric_kwargs)
 

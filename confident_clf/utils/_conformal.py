@@ -16,6 +16,7 @@ that number rounded down; and c >= k means that s reaches the k-th smallest scor
 from math import ceil
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 from confident_clf.utils._rounding import ceil_up_to_noise
 
@@ -96,6 +97,78 @@ def check_enough(n, target_tpr, share):
             f"are {n}. Fit on at least {ceil(needed / share)} in-distribution rows, or "
             "lower target_tpr."
         )
+
+
+def check_enough_per_class(counts, target_tpr, which):
+    """Raise ValueError if a class has too few calibration scores.
+
+    Parameters
+    ----------
+    counts : dict
+        Number of calibration scores of each class.
+    target_tpr : float
+        Least probability that a new score is accepted, between 0 and 1.
+    which : {"labelled", "predicted"}
+        What makes a row one of the class.
+    """
+    label = min(counts, key=counts.get)
+    if conformal_rank(counts[label], target_tpr) < 1:
+        needed = n_calibration_needed(target_tpr)
+        n_short = sum(conformal_rank(n, target_tpr) < 1 for n in counts.values())
+        raise ValueError(
+            f"per_class=True and target_tpr={target_tpr} take at least {needed} "
+            f"calibration rows of every class; {n_short} of {len(counts)} classes have "
+            f"fewer, {counts[label]} are {which} {label!r}. Calibrate on more rows of "
+            "it, lower target_tpr, or use per_class=False."
+        )
+
+
+def conformal_p_values(calibration_scores, scores):
+    """Return the p-values of new scores.
+
+    Parameters
+    ----------
+    calibration_scores : ndarray of shape (n,)
+        In ascending order.
+    scores : ndarray of shape (m,)
+        New scores.
+
+    Returns
+    -------
+    ndarray of shape (m,), float64
+        (1 + number of calibration scores that are not higher) / (1 + n).
+    """
+    not_higher = np.searchsorted(calibration_scores, scores, side="right")
+    return (1 + not_higher) / (1 + len(calibration_scores))
+
+
+def discoveries(p_values, fdr):
+    """Return which p-values the procedure of Benjamini and Hochberg rejects.
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (m,)
+        All of a batch.
+    fdr : float
+        Expected share of true hypotheses among the rejected ones, between 0 and 1.
+
+    Returns
+    -------
+    ndarray of shape (m,), bool
+        True where rejected.
+
+    Raises
+    ------
+    ValueError
+        If `fdr` is not between 0 and 1.
+    """
+    if not 0 < fdr < 1:
+        raise ValueError(
+            f"fdr must be between 0 and 1; got {fdr!r}. Pass 0.1 for one false "
+            "discovery in ten, or None for the threshold."
+        )
+    # The adjusted p-values are quotients of whole numbers, but for rounding errors.
+    return false_discovery_control(p_values) <= fdr * (1 + _NOISE)
 
 
 def conformal_threshold(scores, target_tpr):

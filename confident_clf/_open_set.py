@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A class, or none of them."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    is_classifier,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import assert_all_finite, column_or_1d, get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from confident_clf._detector import OODDetector
+from confident_clf.utils._rows import labels_to_learn
+from confident_clf.utils._sklearn import _fit_context
+
+
+def _has_predict_proba(self):
+    """Return whether the classifier inside gives probabilities."""
+    return hasattr(getattr(self, "estimator_", self.estimator), "predict_proba")
+
+
+class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Classifier that answers "unknown" where it is not confident enough.
+
+    Fits a classifier and an :class:`OODDetector` around it: what the detector accepts
+    gets the class that the classifier predicts, all else `unknown_label`. A new
+    in-distribution (ID) sample gets a class with probability `target_tpr` at least.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any classifier with ``ood_score``, ``score_samples``, ``predict_proba`` or
+        ``decision_function``, or a pipeline that ends in one. Given fitted, as
+        ``FrozenEstimator(estimator)``, it is not fitted again, and all rows calibrate.
+    target_tpr : float, default=0.95
+        Probability to give an ID sample a class, between 0 and 1.
+    method : {"energy", "entropy", "margin", "max_logit", "msp"} or None, default=None
+        Score to detect by, as in :class:`OODDetector`.
+    cv : float, int, splitter, iterable or None, default=0.2
+        Where the rows that calibrate come from, as in :class:`OODDetector`.
+    unknown_label : int, float or str, default=-1
+        What `predict` returns for samples of no class. It is of the kind of the
+        classes, a string if these are strings and else a number, and none of them.
+    per_class : bool, default=False
+        Whether every class has its own threshold, as in :class:`OODDetector`.
+    random_state : int, RandomState instance or None, default=None
+        Draws the held-out share of a float `cv`. Fix it for the same result each time.
+
+    Attributes
+    ----------
+    detector_ : OODDetector
+        The fitted detector.
+    estimator_ : estimator
+        The fitted classifier.
+    classes_ : ndarray of shape (n_classes,)
+        Classes of `estimator_`; `unknown_label` is not among them.
+    threshold_ : float or ndarray of shape (n_classes,)
+        Smallest confidence, as given by `score_samples`, that gets a class.
+    n_features_in_ : int
+        Number of features seen during `fit`, for two-dimensional X.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`, where all are strings.
+
+    See Also
+    --------
+    OODDetector : Says only whether a sample is of a class; p-values.
+    confident_clf.metrics.oscr : Measures classification and detection at once.
+
+    Notes
+    -----
+    `predict_proba` is over the classes and knows no unknown, so `predict` is not always
+    its largest column. `score` is the accuracy of `predict`: a sample labelled
+    `unknown_label` in y is right if it gets no class.
+
+    Rows that the classifier itself sets aside, by a parameter `ood_label`, may be
+    labelled `unknown_label` in y.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from confident_clf import OpenSetClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = LogisticRegression(max_iter=1000)
+    >>> open_set = OpenSetClassifier(clf, target_tpr=0.9, random_state=0).fit(X, y)
+    >>> new = [[5.0, 3.4, 1.5, 0.2], [6.0, 2.8, 4.9, 1.7]]
+    >>> open_set.predict(new).tolist()
+    [0, -1]
+    >>> open_set.estimator_.predict(new).tolist()
+    [0, 2]
+    """
+
+    _parameter_constraints: dict = {
+        **OODDetector._parameter_constraints,
+        "unknown_label": [Real, str],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        target_tpr=0.95,
+        method=None,
+        cv=0.2,
+        unknown_label=-1,
+        per_class=False,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.target_tpr = target_tpr
+        self.method = method
+        self.cv = cv
+        self.unknown_label = unknown_label
+        self.per_class = per_class
+        self.random_state = random_state
+
+    @_fit_context(
+        # The parameters of estimator are not validated yet.
+        prefer_skip_nested_validation=False
+    )
+    def fit(self, X, y=None, **params):
+        """Fit the classifier and set the threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples, as the classifier takes them.
+        y : array-like of shape (n_samples,) or None, default=None
+            Labels; only a frozen classifier needs none.
+        **params : dict
+            Parameters of the classifier's `fit`, as in :meth:`OODDetector.fit`.
+
+        Returns
+        -------
+        OpenSetClassifier
+            The fitted classifier. If an error is raised, it is what it was before.
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is no classifier, or lacks what the score is computed from.
+        ValueError
+            Before anything is fitted if `unknown_label` is a label in y, or a string
+            where these are none; and as in :meth:`OODDetector.fit`.
+        """
+        if not is_classifier(self.estimator):
+            raise TypeError(
+                f"OpenSetClassifier needs a classifier; {type(self.estimator).__name__}"
+                " is none. Use OODDetector, which takes any estimator."
+            )
+        y = None if y is None else check_labels(y)
+        unknown_label = self._check_unknown_label(y)
+        detector = self._make_detector().fit(X, y, **params)
+        validate_data(self, X, skip_check_array=True)  # sets n_features_in_
+        self.detector_ = detector
+        self.estimator_ = detector.estimator_
+        self.classes_ = detector.classes_
+        self.threshold_ = detector.threshold_
+        self._unknown_label = unknown_label
+        return self
+
+    def _make_detector(self):
+        """Return the detector, not fitted."""
+        return OODDetector(
+            self.estimator,
+            target_tpr=self.target_tpr,
+            method=self.method,
+            cv=self.cv,
+            per_class=self.per_class,
+            random_state=self.random_state,
+        )
+
+    def _check_unknown_label(self, y):
+        """Return `unknown_label`; raise ValueError if the classes do not allow it."""
+        if isinstance(self.estimator, FrozenEstimator):
+            check_is_fitted(self.estimator)
+            check_unknown_label(self.unknown_label, self.estimator.classes_)
+        elif y is not None:
+            labels = labels_to_learn(self.estimator, y)
+            check_unknown_label(self.unknown_label, labels)
+        return self.unknown_label
+
+    def predict(self, X):
+        """Return the class of each sample, or `unknown_label`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The class that the classifier predicts where `detector_` accepts the sample,
+            else `unknown_label`.
+        """
+        check_is_fitted(self)
+        accepted = self.detector_.predict(X) == 1
+        # An array, as -1 alone would become 255 among labels that are uint8.
+        unknown = np.array([self._unknown_label])
+        return np.where(accepted, self.estimator_.predict(X), unknown)
+
+    @available_if(_has_predict_proba)
+    def predict_proba(self, X):
+        """Return the probabilities of the classes, as the classifier gives them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            One column for each of `classes_`, none for unknown.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    def score_samples(self, X):
+        """Return the confidence of the classifier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            Higher for in-distribution.
+        """
+        check_is_fitted(self)
+        return self.detector_.score_samples(X)
+
+    def ood_score(self, X):
+        """Return minus the confidence of the classifier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            Higher for out-of-distribution.
+        """
+        return -self.score_samples(X)
+
+    def get_metadata_routing(self):
+        """Return how metadata given to `fit` are routed.
+
+        Returns
+        -------
+        MetadataRouter
+            To the estimator's `fit` and the splitter's `split`.
+        """
+        return self._make_detector().get_metadata_routing()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        tags.target_tags.required = not isinstance(self.estimator, FrozenEstimator)
+        if inner.classifier_tags is not None:
+            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
+        return tags
+
+
+def check_labels(y):
+    """Return labels of classes as a vector, or raise ValueError."""
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    return y
+
+
+def check_unknown_label(unknown_label, classes):
+    """Raise ValueError unless `unknown_label` can stand beside the classes.
+
+    Parameters
+    ----------
+    unknown_label : float or str
+        The label of what is of no class.
+    classes : ndarray of shape (n_classes,)
+        All classes.
+    """
+    classes = classes.tolist()
+    if unknown_label in classes:
+        raise ValueError(
+            f"unknown_label={unknown_label!r} is a label in y, so it cannot mean "
+            f"unknown: the labels are {classes[:10]}. Pass another unknown_label; if "
+            "such rows are out-of-distribution, drop them, or set ood_label of a "
+            "ConfidentClassifier."
+        )
+    if isinstance(unknown_label, str) != isinstance(classes[0], str):
+        raise ValueError(
+            f"unknown_label={unknown_label!r} and the labels {classes[:10]} are not of "
+            "one kind, so one array cannot hold both. Pass a string for labels that "
+            "are strings, such as unknown_label='unknown', and else a number, such as "
+            "unknown_label=-1."
+        )

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How well a classifier does that may refuse: classes and confidence together."""
+
+import numpy as np
+
+from confident_clf.metrics._checks import check_kinds, check_scores
+from confident_clf.metrics._counts import area_under_roc
+
+
+def oscr(y_true, y_score, y_correct):
+    """Area under the curve of correct classification against false positives [1]_.
+
+    At a threshold the correct classification rate is the share of ID samples that are
+    accepted and classified right, the false positive rate the share of OOD samples that
+    are accepted. The area is the probability that an ID sample is classified right and
+    scores higher than an OOD sample; a tie counts half. So it is :func:`auroc` where
+    all predictions are right, and never above the accuracy.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        1 for ID, 0 for OOD.
+    y_score : array-like of shape (n_samples,)
+        Confidence, higher for ID.
+    y_correct : array-like of shape (n_samples,)
+        1 where the predicted class, before any is refused, is the true one, else 0; of
+        OOD samples it does not matter.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, greater is better.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not of both kinds, or a score is not finite.
+
+    See Also
+    --------
+    aurc : Where an accepted OOD sample and a wrong class are one kind of error.
+
+    References
+    ----------
+    .. [1] Dhamija, Günther and Boult, "Reducing Network Agnostophobia", NeurIPS 2018,
+       section 4.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import oscr
+    >>> oscr([1, 1, 0, 0], [0.9, 0.6, 0.7, 0.1], y_correct=[1, 1, 0, 0])
+    0.75
+    >>> oscr([1, 1, 0, 0], [0.9, 0.6, 0.7, 0.1], y_correct=[1, 0, 0, 0])
+    0.5
+    """
+    y_score = check_scores("y_score", y_score)
+    is_id = check_kinds(y_true, len(y_score))
+    right = check_kinds(y_correct, len(y_score), "y_correct") & is_id
+    if is_id.all() or not is_id.any():
+        raise ValueError(
+            "y_true must hold both 1 (in-distribution) and 0 (out-of-distribution); "
+            f"all {len(is_id)} values are {int(is_id[0])}. Add samples of the other "
+            "kind."
+        )
+    if not right.any():
+        return 0.0
+    accuracy = right.sum() / is_id.sum()
+    scores_right, scores_ood = np.sort(y_score[right]), np.sort(y_score[~is_id])
+    return float(accuracy * area_under_roc(scores_right, scores_ood))
+
+
+def aurc(y_correct, y_score):
+    """Area under the risk-coverage curve: errors among the most confident samples [1]_.
+
+    The mean, over k = 1 to n, of the share of errors among the k samples of highest
+    confidence. Samples of the same confidence come in any order: the mean is over these
+    orders too.
+
+    Parameters
+    ----------
+    y_correct : array-like of shape (n_samples,)
+        1 where the prediction is right, 0 where it is an error. To accept an OOD sample
+        is an error: in an open set its value is 0.
+    y_score : array-like of shape (n_samples,)
+        Confidence.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, smaller is better; the share of all errors by chance.
+
+    Raises
+    ------
+    ValueError
+        If `y_correct` holds something else than 0 and 1, or a score is not finite.
+
+    References
+    ----------
+    .. [1] Geifman, Uziel and El-Yaniv, "Bias-Reduced Uncertainty Estimation for Deep
+       Neural Classifiers", ICLR 2019.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import aurc
+    >>> aurc([1, 1, 0, 0], [0.9, 0.8, 0.3, 0.1]) == (0 + 0 + 1 / 3 + 2 / 4) / 4
+    True
+    """
+    y_score = check_scores("y_score", y_score)
+    error = ~check_kinds(y_correct, len(y_score), "y_correct")
+    _, group = np.unique(-y_score, return_inverse=True)
+    n_accepted = np.append(0, np.cumsum(np.bincount(group)))
+    n_errors = np.append(0, np.cumsum(np.bincount(group, weights=error)))
+    # Within a group of ties the errors among the first k are expected to rise evenly.
+    k = np.arange(1, len(error) + 1)
+    return float(np.mean(np.interp(k, n_accepted, n_errors) / k))
+
+
+def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):
+    """Accuracy on the samples that get a class.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels. OOD samples have any label that is no class: to accept one is an error.
+    y_pred : array-like of shape (n_samples,)
+        Predictions, such as those of :class:`~confident_clf.OpenSetClassifier`.
+    unknown_label : float or str, default=-1
+        What is predicted for samples that are not accepted.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, greater is better; nan if no sample is accepted.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> from confident_clf.metrics import accepted_accuracy
+    >>> accepted_accuracy([0, 1, 1, -1], [0, 1, -1, 0]) == 2 / 3
+    True
+    """
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    if y_true.ndim != 1 or y_true.shape != y_pred.shape:
+        raise ValueError(
+            "y_true and y_pred must be vectors of one length; got shapes "
+            f"{y_true.shape} and {y_pred.shape}. Pass the labels of the samples that "
+            "were predicted."
+        )
+    accepted = y_pred != unknown_label
+    if not accepted.any():
+        return np.nan
+    return float(np.mean(y_true[accepted] == y_pred[accepted]))

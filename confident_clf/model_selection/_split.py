@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Splits whose test part holds out-of-distribution (OOD) rows, the training part none.
+
+Scorers made by :func:`confident_clf.metrics.make_ood_scorer` call a row OOD when its
+label is no class of the estimator, which is what these splits see to.
+"""
+
+from math import ceil
+from numbers import Integral
+
+import numpy as np
+from sklearn.model_selection import (
+    BaseCrossValidator,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
+from sklearn.utils import check_random_state, column_or_1d
+
+from confident_clf.utils._rows import class_index
+from confident_clf.utils._validation import is_ood_label
+
+
+class OODKFold(StratifiedKFold):
+    """Stratified folds in which OOD rows are tested but never trained on.
+
+    Every row is in the test part of one fold; the training part of a fold is the rest,
+    without the rows labelled `ood_label`.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2.
+    ood_label : int, float or str, default=-1
+        Label of the OOD rows.
+    shuffle : bool, default=False
+        Whether to shuffle the rows of each class before they are split.
+    random_state : int, RandomState instance or None, default=None
+        Draws the order, with ``shuffle=True``.
+
+    See Also
+    --------
+    LeaveClassesOut : Needs no OOD rows.
+
+    Notes
+    -----
+    A search with ``refit=True`` fits its best estimator on all rows, OOD rows too. A
+    :class:`~confident_clf.ConfidentClassifier` with the same `ood_label` leaves them
+    out, or learns to be unsure of them, as its `ood_source` says; to any other
+    estimator `ood_label` would be a class, so search with ``refit=False``.
+
+    The training parts cannot be scored: leave ``return_train_score=False``, which is
+    not the default of :class:`~sklearn.model_selection.HalvingGridSearchCV`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from confident_clf.model_selection import OODKFold
+    >>> X, y = np.zeros((8, 1)), [0, 0, 0, 1, 1, 1, -1, -1]
+    >>> for train, test in OODKFold(n_splits=2).split(X, y):
+    ...     print(train, test)
+    [2 4 5] [0 1 3 6]
+    [0 1 3] [2 4 5 7]
+    """
+
+    def __init__(self, n_splits=5, *, ood_label=-1, shuffle=False, random_state=None):
+        super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
+        self.ood_label = ood_label
+
+    def split(self, X, y, groups=None):
+        """Yield the row numbers of training and test part of each fold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples; only their number matters.
+        y : array-like of shape (n_samples,)
+            Labels.
+        groups : None
+            Ignored.
+
+        Yields
+        ------
+        train : ndarray of int
+            Rows of classes only.
+        test : ndarray of int
+            Other rows of classes, and OOD rows.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer OOD rows than folds.
+        """
+        is_ood = is_ood_label(column_or_1d(y), self.ood_label)
+        if is_ood.sum() < self.n_splits:
+            raise ValueError(
+                f"n_splits={self.n_splits} folds need as many rows labelled "
+                f"ood_label={self.ood_label!r}, one for each; y has {is_ood.sum()}. "
+                "Use fewer folds, label more rows, or hold classes out by "
+                "LeaveClassesOut."
+            )
+        for train, test in super().split(X, y):
+            yield train[~is_ood[train]], test
+
+
+class LeaveClassesOut(BaseCrossValidator):
+    """Splits that hold some classes out in turn, as stand-ins for OOD samples.
+
+    The training part has no row of these classes; the test part has all of them, and a
+    share of the rows of every other class. So settings of out-of-distribution detection
+    can be chosen without any OOD sample: how well does a classifier that knows some of
+    the classes refuse the others?
+
+    Parameters
+    ----------
+    n_held_out : int, default=1
+        Number of classes to hold out at once; two must remain.
+    n_splits : int or None, default=None
+        Number of splits. None takes as many as it takes to hold out every class.
+    test_size : float, default=0.2
+        Share of the rows of each known class to test on, between 0 and 1.
+    random_state : int, RandomState instance or None, default=None
+        Draws the order in which classes are held out, and the rows to test on. Fix it
+        where a search asks for the same splits each time.
+
+    See Also
+    --------
+    OODKFold : For OOD rows that you have.
+    confident_clf.metrics.make_ood_scorer : Scores such splits: a class held out is none
+        of the estimator's, so its rows are OOD.
+
+    Notes
+    -----
+    The classes are put in a random order, which is gone round: with classes a, b, c, d,
+    e and ``n_held_out=2`` it may be c and a, then e and d, then b and c again.
+
+    Plain accuracy counts the rows held out as errors; use
+    :func:`~confident_clf.metrics.id_accuracy_scorer`. The training parts cannot be
+    scored: leave ``return_train_score=False``, which is not the default of
+    :class:`~sklearn.model_selection.HalvingGridSearchCV`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from confident_clf.model_selection import LeaveClassesOut
+    >>> X, y = np.zeros((12, 1)), np.repeat(["cat", "cow", "dog"], 4)
+    >>> cv = LeaveClassesOut(test_size=0.25, random_state=0)
+    >>> cv.get_n_splits(X, y)
+    3
+    >>> train, test = next(cv.split(X, y))
+    >>> y[train].tolist()
+    ['cat', 'cat', 'cat', 'cow', 'cow', 'cow']
+    >>> y[test].tolist()
+    ['cat', 'cow', 'dog', 'dog', 'dog', 'dog']
+    """
+
+    def __init__(
+        self, n_held_out=1, *, n_splits=None, test_size=0.2, random_state=None
+    ):
+        self.n_held_out = n_held_out
+        self.n_splits = n_splits
+        self.test_size = test_size
+        self.random_state = random_state
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X : object, default=None
+            Ignored.
+        y : array-like of shape (n_samples,) or None, default=None
+            Labels; needed where ``n_splits=None``.
+        groups : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        int
+            The number of splits.
+        """
+        self._check_numbers()
+        if self.n_splits is not None:
+            return self.n_splits
+        if y is None:
+            raise ValueError(
+                "n_splits=None is as many splits as hold out every class, which takes "
+                "y. Pass y, or set n_splits."
+            )
+        return ceil(len(np.unique(column_or_1d(y))) / self.n_held_out)
+
+    def split(self, X, y, groups=None):
+        """Yield the row numbers of training and test part of each split.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples; only their number matters.
+        y : array-like of shape (n_samples,)
+            Labels.
+        groups : None
+            Ignored.
+
+        Yields
+        ------
+        train : ndarray of int
+            Rows of the known classes.
+        test : ndarray of int
+            Other rows of the known classes, and all of the others.
+
+        Raises
+        ------
+        ValueError
+            If there are too few classes, or too few rows of one to split.
+        """
+        y, n_splits = column_or_1d(y), self.get_n_splits(X, y)
+        classes, counts = np.unique(y, return_counts=True)
+        self._check(classes, counts)
+        rng = check_random_state(self.random_state)
+        order = rng.permutation(len(classes))
+        code = class_index(classes, y)
+        for i in range(n_splits):
+            places = np.arange(i * self.n_held_out, (i + 1) * self.n_held_out)
+            is_out = np.isin(code, order[places % len(classes)])
+            known, out = np.flatnonzero(~is_out), np.flatnonzero(is_out)
+            share = StratifiedShuffleSplit(
+                1, test_size=self.test_size, random_state=rng.randint(2**31 - 1)
+            )
+            train, test = next(share.split(known, y[known]))
+            yield np.sort(known[train]), np.sort(np.append(known[test], out))
+
+    def _check(self, classes, counts):
+        """Raise ValueError if the parameters do not fit the classes."""
+        n_known = len(classes) - self.n_held_out
+        if n_known < 2:
+            raise ValueError(
+                f"n_held_out={self.n_held_out} of {len(classes)} classes would leave "
+                f"{max(n_known, 0)} to train on; it takes 2. Hold out at most "
+                f"{max(len(classes) - 2, 0)}."
+            )
+        if counts.min() < 2:
+            label = classes.tolist()[counts.argmin()]
+            raise ValueError(
+                f"Class {label!r} has {counts.min()} row, too few to train and to test "
+                "on. Every class needs 2 rows or more."
+            )
+
+    def _check_numbers(self):
+        """Raise ValueError unless the numbers are whole, and at least 1."""
+        for name in ("n_held_out", "n_splits"):
+            value = getattr(self, name)
+            optional = value is None and name == "n_splits"
+            if not optional and not (isinstance(value, Integral) and value >= 1):
+                raise ValueError(
+                    f"{name} must be an integer of at least 1; got {value!r}."
+                )
