@@ -49,13 +49,12 @@ def count(positive, negative):
     Counts
         The counts.
     """
-    tp = len(positive) - np.searchsorted(positive, positive, side="left")
     tn = np.searchsorted(negative, positive, side="left")
-    return Counts(tp, tn, len(negative))
+    return Counts(len(positive) - _first_of_equals(positive), tn, len(negative))
 
 
-def swap_kinds(positive, negative):
-    """Return the scores for which the other kind is the positive one.
+def count_swapped(positive, negative):
+    """Count with the negative kind as the positive one, and the scores negated.
 
     Parameters
     ----------
@@ -66,13 +65,23 @@ def swap_kinds(positive, negative):
 
     Returns
     -------
-    tuple of ndarray
-        The negative, then the positive scores, negated, in ascending order.
+    Counts
+        What :func:`count` returns for ``-negative[::-1]`` and ``-positive[::-1]``.
     """
-    return -negative[::-1], -positive[::-1]
+    not_above = np.searchsorted(positive, negative, side="right")[::-1]
+    # Counted from above, the first of equal scores is the last.
+    tp = len(negative) - _first_of_equals(negative[::-1])
+    return Counts(tp, len(positive) - not_above, len(positive))
 
 
-def area_under_roc(positive, negative):
+def _first_of_equals(scores):
+    """Return for each of some sorted scores the index of the first one equal to it."""
+    index = np.arange(len(scores))
+    index[1:][scores[1:] == scores[:-1]] = 0
+    return np.maximum.accumulate(index, out=index)
+
+
+def area_under_roc(positive, negative, below=None):
     """Return the probability that a positive outranks a negative, ties half.
 
     Parameters
@@ -81,16 +90,22 @@ def area_under_roc(positive, negative):
         Scores in ascending order.
     negative : ndarray of shape (n_negative,)
         Scores in ascending order.
+    below : ndarray of shape (n_positive,) or None, default=None
+        Number of negatives below each positive, if known: `tn` of :func:`count`.
 
     Returns
     -------
     float
         Area under the ROC curve.
     """
-    below = np.searchsorted(negative, positive, side="left")
-    not_above = np.searchsorted(negative, positive, side="right")
+    if below is None:
+        below = np.searchsorted(negative, positive, side="left")
+    next_negative = negative[np.minimum(below, len(negative) - 1)]
+    tied = next_negative == positive  # few, as a rule
+    not_above = np.searchsorted(negative, positive[tied], side="right")
     # Integers, so exact: the sums stay below 2**63 up to 2e9 samples of each kind.
-    return (below.sum() + not_above.sum()) / (2 * len(positive) * len(negative))
+    twice = 2 * below.sum() + (not_above - below[tied]).sum()
+    return twice / (2 * len(positive) * len(negative))
 
 
 def average_precision(counts):

@@ -9,7 +9,7 @@ from confident_clf.metrics._counts import (
     average_precision,
     best_accuracy,
     count,
-    swap_kinds,
+    count_swapped,
     true_negatives,
 )
 
@@ -109,8 +109,8 @@ def aupr_out(y_true, y_score):
     >>> aupr_out([1, 0, 1, 0], [0.9, 0.6, 0.5, 0.1]) == (1 + 2 / 3) / 2
     True
     """
-    ood_positive = swap_kinds(*_sorted_kinds(y_true, y_score))
-    return float(average_precision(count(*ood_positive)))
+    ood_positive = count_swapped(*_sorted_kinds(y_true, y_score))
+    return float(average_precision(ood_positive))
 
 
 def tnr_at_tpr(y_true, y_score, *, tpr=0.95):
@@ -213,10 +213,8 @@ def fpr_at_tpr(y_true, y_score, *, tpr=0.95, positive="in"):
         raise ValueError(
             f"positive={positive!r} is not a kind. Use 'in' (in-distribution) or 'out'."
         )
-    kinds = _sorted_kinds(y_true, y_score)
-    if positive == "out":
-        kinds = swap_kinds(*kinds)
-    counts = count(*kinds)
+    count_kind = count if positive == "in" else count_swapped
+    counts = count_kind(*_sorted_kinds(y_true, y_score))
     fp = counts.n_negative - true_negatives(counts, tpr)
     return float(fp / counts.n_negative)
 

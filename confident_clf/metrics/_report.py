@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """All metrics of a detector at once."""
 
+from bisect import bisect_right
+
 import numpy as np
 
-from confident_clf.metrics._calibration import expected_calibration_error
 from confident_clf.metrics._checks import check_scores, check_share
 from confident_clf.metrics._counts import (
     area_under_roc,
     average_precision,
     best_accuracy,
     count,
-    swap_kinds,
+    count_swapped,
     true_negatives,
 )
 
@@ -57,12 +58,12 @@ def ood_report(confidence_in, confidence_out, *, tpr=0.95):
     id_scores = np.sort(check_scores("confidence_in", confidence_in))
     ood_scores = np.sort(check_scores("confidence_out", confidence_out))
     id_positive = count(id_scores, ood_scores)
-    ood_positive = count(*swap_kinds(id_scores, ood_scores))
+    ood_positive = count_swapped(id_scores, ood_scores)
     n_in, n_out = len(id_scores), len(ood_scores)
     ood_rejected = true_negatives(id_positive, tpr)
     id_rejected = n_in - true_negatives(ood_positive, tpr)
     metrics = {
-        "auroc": area_under_roc(id_scores, ood_scores),
+        "auroc": area_under_roc(id_scores, ood_scores, below=id_positive.tn),
         "aupr_in": average_precision(id_positive),
         "aupr_out": average_precision(ood_positive),
         "tnr_at_tpr": ood_rejected / n_out,
@@ -76,8 +77,23 @@ def ood_report(confidence_in, confidence_out, *, tpr=0.95):
 
 
 def _calibration_error(id_scores, ood_scores):
-    """Return the calibration error of sorted scores, nan for other than [0, 1]."""
+    """Return the calibration error of sorted scores, nan for other than [0, 1].
+
+    That of :func:`expected_calibration_error`, whose bins are slices of what is sorted.
+    """
     if min(id_scores[0], ood_scores[0]) < 0 or max(id_scores[-1], ood_scores[-1]) > 1:
         return np.nan
-    is_id = np.repeat([True, False], [len(id_scores), len(ood_scores)])
-    return expected_calibration_error(is_id, np.concatenate([id_scores, ood_scores]))
+    gaps = [
+        len(known) - known.sum() - unknown.sum()
+        for known, unknown in zip(_bins(id_scores), _bins(ood_scores), strict=True)
+    ]
+    return np.abs(gaps).sum() / (len(id_scores) + len(ood_scores))
+
+
+def _bins(scores, n_bins=15):
+    """Return the slices of sorted scores in ((b - 1) / B, b / B], the first with 0."""
+    ends = [
+        bisect_right(scores, b, key=lambda score: np.ceil(score * n_bins))
+        for b in range(1, n_bins)
+    ]
+    return np.split(scores, ends)
