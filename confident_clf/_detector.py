@@ -9,7 +9,6 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     MetaEstimatorMixin,
     TransformerMixin,
-    clone,
     is_classifier,
 )
 from sklearn.frozen import FrozenEstimator
@@ -22,8 +21,9 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from confident_clf.scores import LOGIT_SCORES
-from confident_clf.scores._response import check_method, id_confidence
+from confident_clf.scores import OODScore
+from confident_clf.scores._make import SCORES
+from confident_clf.scores._response import check_method, id_confidence, to_be_fitted
 from confident_clf.utils._conformal import check_enough, conformal_threshold, lower
 from confident_clf.utils._rows import is_known, params_of_rows
 from confident_clf.utils._sklearn import (
@@ -57,8 +57,13 @@ class OODDetector(
         fitted again, and all rows calibrate.
     target_tpr : float, default=0.95
         Probability to accept an ID sample, between 0 and 1.
-    method : {"energy", "entropy", "margin", "max_logit", "msp"} or None, default=None
+    method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
+            "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
         Score to detect by. None takes the first the estimator has of the four above.
+        "odin", and those from "react" on, which are fitted on the training rows of
+        `estimator_`, need a :class:`ConfidentClassifier`, as it is or as the last step
+        of a pipeline. A frozen one must have been fitted with that method itself: rows
+        that calibrate cannot fit a score too.
     cv : float, int, splitter, iterable or None, default=0.2
         Where the rows that calibrate come from:
 
@@ -142,7 +147,7 @@ class OODDetector(
     _parameter_constraints: dict = {
         "estimator": [HasMethods("fit")],
         "target_tpr": [Interval(Real, 0, 1, closed="neither")],
-        "method": [StrOptions(set(LOGIT_SCORES)), None],
+        "method": [StrOptions(set(SCORES)), OODScore, None],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
         "random_state": ["random_state"],
     }
@@ -231,14 +236,14 @@ class OODDetector(
         self._check_enough(sum(len(held_out) for _, held_out in splits))
         scores = []
         for train, held_out in splits:
-            estimator = clone(self.estimator)
+            estimator = to_be_fitted(self.estimator, self.method)
             X_train, y_train = _safe_split(estimator, X, y, train)
             estimator.fit(X_train, y_train, **params_of_rows(X, params, train))
             X_held_out, y_held_out = _safe_split(estimator, X, y, held_out, train)
             confidence = id_confidence(estimator, X_held_out, self.method)
             scores.append(confidence[is_known(estimator, y_held_out, len(confidence))])
         if not self._holds_out_a_share():
-            estimator = clone(self.estimator).fit(X, y, **params)
+            estimator = to_be_fitted(self.estimator, self.method).fit(X, y, **params)
         return estimator, np.concatenate(scores)
 
     def _is_frozen(self):
