@@ -93,7 +93,7 @@ def _as_float64(*arrays):
     return [np.asarray(array, dtype=np.float64) for array in arrays]
 
 
-# In units of the mean variance: what rounding of float32 features makes of none.
+# In units of the mean variance: too little to change the distance of known samples.
 _LEAST_VARIANCE = 1e-6
 
 

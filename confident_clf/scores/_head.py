@@ -192,6 +192,10 @@ def _residual(centered, null_space):
     return np.linalg.norm(times(centered, null_space), axis=1)
 
 
+# Share of the largest variance that rounding of float32 features makes of none.
+_NO_VARIANCE = 1e-12
+
+
 class ViM(HeadScore):
     """Virtual logit: how far a feature is from the principal space [1]_.
 
@@ -202,7 +206,8 @@ class ViM(HeadScore):
     ----------
     n_components : int or None, default=None
         Dimension of the principal space, less than the number of features. None: half
-        of the features, about what the authors take.
+        of the dimensions that the training features have: units that never fire have
+        none. That is about what the authors take.
 
     Attributes
     ----------
@@ -253,10 +258,10 @@ class ViM(HeadScore):
     def _learn(self, features):
         self.origin_ = -np.linalg.pinv(self.weight_) @ self.bias_
         centered = features - self.origin_
-        _, directions = eigh(centered.T @ centered)  # least variance first
-        n_features = features.shape[1]
-        n_components = self.n_components or n_features // 2
-        self.null_space_ = directions[:, : n_features - n_components]
+        variances, directions = eigh(centered.T @ centered)  # least variance first
+        rank = np.sum(variances > _NO_VARIANCE * variances[-1])
+        n_residual = features.shape[1] - (self.n_components or rank // 2)
+        self.null_space_ = directions[:, :n_residual]
         self.alpha_ = self._matched(features)
 
     def _matched(self, features):
@@ -264,10 +269,13 @@ class ViM(HeadScore):
         logits = _logits(features, self.weight_, self.bias_)
         if self.rejects_:
             logits = relative_to_reject(logits)
-        residual = _residual(features - self.origin_, self.null_space_).mean()
+        centered = features - self.origin_
+        residual = _residual(centered, self.null_space_).mean()
+        # Where the null space is of dead units only, rounding is all that is left.
+        least = np.sqrt(_NO_VARIANCE) * np.linalg.norm(centered, axis=1).mean()
         # Logits that are all negative must not turn the score around.
         size = abs(logits.max(axis=1).mean())
-        return float(size / residual) if residual > 0 else 0.0
+        return float(size / max(residual, least)) if least > 0 else 0.0
 
     def _of_features(self, features):
         return vim(
