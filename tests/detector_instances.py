@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from confident_clf import OODDetector
+from confident_clf.scores import GEN
 
 
 def detector_instances():
@@ -20,6 +21,7 @@ def detector_instances():
     return [
         OODDetector(LogisticRegression(), target_tpr=0.5),
         OODDetector(LogisticRegression(), target_tpr=0.5, cv=3),
+        OODDetector(LogisticRegression(), target_tpr=0.5, method=GEN(gamma=0.5)),
         OODDetector(mixture, target_tpr=0.5),
         OODDetector(FrozenEstimator(_density_of_norms()), target_tpr=0.5),
     ]
