@@ -56,3 +56,17 @@ def test_far_away(tmp_path, capsys):
     at_1000 = dict(re.findall(r"^(\w+) .* (\d\.\d+) ± \d\.\d+$", out, re.MULTILINE))
     assert float(at_1000["uniform"]) > 0.9 and float(at_1000["reject"]) < 0.1
     assert (tmp_path / "far_away.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_scores(tmp_path, capsys):
+    """Check the table of the third example: noise costs ViM the noise, KNN nothing."""
+    example = runpy.run_path(str(ROOT / "examples" / "plot_scores.py"))
+    main = example["main"]
+    main.__globals__.update(OUTPUT=tmp_path, SEEDS=[0])
+    main()
+    rows = re.findall(r"^(\w+) +([\d. ]+)$", capsys.readouterr().out, re.MULTILINE)
+    aurocs = {method: np.array(cells.split(), float) for method, cells in rows}
+    assert list(aurocs) == example["SCORES"]
+    assert (np.array(list(aurocs.values()))[:, :3] > 0.95).all()
+    assert aurocs["vim"][3] < 0.9 < 0.99 < min(aurocs["knn"][3], aurocs["msp"][3])
+    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")

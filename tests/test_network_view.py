@@ -117,8 +117,8 @@ def test_no_bias_and_a_scale_after_the_head():
 
 def test_rows_alone_as_in_a_batch():
     """Check bit equality of features and gradients of rows alone and in a batch."""
-    view = view_of(fast(image_shape=(1, 8, 8)).fit(X, Y))
-    images = np.tile(X, (3, 1)).reshape(-1, 1, 8, 8)
+    images = np.tile(np.hstack([X, 1 - X]), (3, 1)).reshape(-1, 2, 8, 8)
+    view = view_of(fast().fit(images[:200], Y))
     weights = np.random.default_rng(0).normal(size=(600, 3))
     features, gradient = view.features(images), view.gradient(images, weights)
     for i in range(0, 600, 97):

@@ -34,7 +34,7 @@ def map_padded(function, *arrays, device):
     for start in range(0, len(arrays[0]), size):
         parts = [as_tensor(array[start : start + size]) for array in arrays]
         result = function(*(_padded(part.to(device), size) for part in parts))
-        results.append(result[: len(parts[0])].float().cpu().numpy())
+        results.append(result[: len(parts[0])].float().cpu().contiguous().numpy())
     return np.concatenate(results)
 
 
