@@ -320,7 +320,8 @@ class ConfidentClassifier(
         """Train for one pass over some data, after others.
 
         The learning rates stay as they are: no `lr_schedule` knows how many passes are
-        to come.
+        to come. A `method` that learns from the training samples is fitted anew, on the
+        rows of this call alone: the features of earlier ones have moved since.
 
         Parameters
         ----------

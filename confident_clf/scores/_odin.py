@@ -25,7 +25,7 @@ def odin(network, X, temperature=1000.0, epsilon=0.0014):
         ``network.gradient(X, weights)`` the gradient of the sum of each sample's
         outputs times its weights, with the shape of X. An output beyond the first
         ``network.n_classes`` stands for "none of the classes".
-    X : ndarray of shape (n_samples, *input_shape), float
+    X : ndarray of shape (n_samples, ...), float
         Samples.
     temperature : float, default=1000.0
         What to divide the outputs by, above 0.
