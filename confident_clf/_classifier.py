@@ -75,8 +75,8 @@ class ConfidentClassifier(
         Says that the rows of a 2-D X are images, flattened, so that scalers and column
         tools work on them; one size may be -1: what is left. Leave None for rows of
         features and for 4-D images.
-    lr : float, default=1e-3
-        Learning rate of the classifier's optimizer, AdamW.
+    lr : float, default=2e-3
+        Learning rate of the classifier's optimizer, AdamW; its peak, by `lr_schedule`.
     gan_lr : float or None, default=None
         Learning rate of the GAN's Adam, for "joint" and "gan". None: 1e-3 for images,
         2e-4 for rows.
@@ -84,11 +84,11 @@ class ConfidentClassifier(
         Training samples in a batch, at least 2; as many OOD samples go with them.
     max_epochs : int, default=50
         Passes over the training data.
-    lr_schedule : {"step", "one_cycle"}, callable or None, default=None
-        How the learning rates of all players change during `fit`. "step": a tenth of
-        them after 60 % of the epochs, as in the reference recipe. "one_cycle": up from
-        a 25th in the first 30 %, then down to almost nothing. A callable maps the
-        share that is done, from 0 to 1, to the factor. None: constant.
+    lr_schedule : {"one_cycle", "step"}, callable or None, default="one_cycle"
+        How the learning rates of all players change during `fit`. "one_cycle": up from
+        a 25th to all of them in the first 30 %, then down to almost nothing. "step": a
+        tenth of them after 60 % of the epochs, as in the reference recipe. A callable
+        maps the share that is done, from 0 to 1, to the factor. None: constant.
     weight_decay : float, default=0.0
         Decay of the classifier's weights, decoupled from the gradient as in AdamW.
     label_smoothing : float, default=0.0
@@ -232,11 +232,11 @@ class ConfidentClassifier(
         latent_dim=100,
         entropy_weight=0.0,
         image_shape=None,
-        lr=1e-3,
+        lr=2e-3,
         gan_lr=None,
         batch_size=64,
         max_epochs=50,
-        lr_schedule=None,
+        lr_schedule="one_cycle",
         weight_decay=0.0,
         label_smoothing=0.0,
         augment=None,

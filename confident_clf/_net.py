@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The training step: a skorch net whose players move in turn."""
 
-from contextlib import contextmanager, suppress
+import math
+from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
 
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
@@ -24,6 +25,15 @@ from confident_clf.utils._tensors import as_float
 
 class StopTraining(Exception):
     """A callback asks to end the training."""
+
+
+def _watches_batches(named_callback):
+    """Return whether a callback does something at the begin or the end of a batch."""
+    kind = type(named_callback[1])
+    return (kind.on_batch_begin, kind.on_batch_end) != (
+        Callback.on_batch_begin,
+        Callback.on_batch_end,
+    )
 
 
 class JointNet(NeuralNet):
@@ -127,8 +137,9 @@ class JointNet(NeuralNet):
 
     def _precision(self):
         """Compute in bfloat16 where that is chosen; weights and losses are float32."""
-        device = torch.device(self.device).type
-        return torch.autocast(device, torch.bfloat16, enabled=self.bfloat16)
+        if not self.bfloat16:
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     @contextmanager
     def _early_stopping(self, patience):
@@ -167,17 +178,16 @@ class JointNet(NeuralNet):
         vars(twin).update(deepcopy(vars(self)))
         return twin
 
+    @property
+    def _default_callbacks(self):
+        """Return skorch's, but those that collect the losses of every batch."""
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Start the epoch's mean losses."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
         self._set_training(True)
         self.epoch_losses_ = EpochMeans()
-
-    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
-        """Set the learning rates of all players."""
-        super().on_batch_begin(net, batch, training, **kwargs)
-        if training:
-            self.rates_.set_next()
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Record every player's mean loss in the history."""
@@ -185,6 +195,32 @@ class JointNet(NeuralNet):
         for name, mean in self.epoch_losses_.means().items():
             self.history.record(name, mean)
         del self.epoch_losses_
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run over the batches; record the mean loss once, in the end.
+
+        skorch would read every batch's loss, which makes a GPU wait, and tell every
+        callback of every batch, which takes longer than a small network's layer. Here
+        that is done only for callbacks that look at batches.
+        """
+        watched = any(map(_watches_batches, self.callbacks_))
+        losses = EpochMeans()
+        for batch in iterator or ():
+            if watched:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            if training:
+                self.rates_.set_next()
+            step = step_fn(batch, **fit_params)
+            losses.add({f"{prefix}_loss": step["loss"]}, len(batch[0]))
+            if watched:
+                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+                self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        for name, mean in losses.means().items():
+            before = [row[name] for row in self.history[:-1] if name in row]
+            self.history.record(name, mean)
+            self.history.record(f"{name}_best", mean < min(before, default=math.inf))
+            self.history.record(f"{prefix}_batch_count", len(losses.sizes))
 
     def train_step(self, batch, **fit_params):
         """Let the source's players move, then the classifier."""
@@ -196,7 +232,9 @@ class JointNet(NeuralNet):
             if self.source is not None:
                 losses |= self.source_.step(x, self)
             classifier_losses, logits = self._step_classifier(x, y)
-        losses |= classifier_losses
+            losses |= classifier_losses
+            if self.source is not None:
+                losses |= self.source_.finish_step(self)
         self.epoch_losses_.add(losses, len(x))
         return {"loss": losses["classifier_loss"], "y_pred": logits}
 
@@ -226,27 +264,23 @@ class JointNet(NeuralNet):
 
     def _step_classifier(self, x, y):
         """Move the classifier down eq. (1): CE + beta * KL(U || p(. | x_ood))."""
+        smoothing = {"label_smoothing": self.label_smoothing}
         if self.source is None:
             logits = in_full(self.module_(x))
-            loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
-            losses = {"classifier_loss": loss}
+            loss = F.cross_entropy(logits, y, **smoothing)
+            losses, shared = {"classifier_loss": loss}, []
         else:
             logits, logits_ood = self._both_logits(x)
             loss, cross_entropy, ood = confidence_loss(
-                logits,
-                y,
-                logits_ood,
-                self.beta,
-                self.ood_loss,
-                label_smoothing=self.label_smoothing,
+                logits, y, logits_ood, self.beta, self.ood_loss, **smoothing
             )
-            name = "kl" if self.ood_target == "uniform" else "reject_loss"
             losses = {
                 "classifier_loss": loss,
                 "cross_entropy": cross_entropy,
-                name: ood,
+                "kl" if self.ood_target == "uniform" else "reject_loss": ood,
             }
-        descend(loss, self.optimizer_)
+            shared = self.source_.shared_inputs()
+        descend(loss, self.optimizer_, also=shared)
         losses = {name: value.detach() for name, value in losses.items()}
         return losses, logits.detach()
 

@@ -55,10 +55,8 @@ def kl_to_uniform(logits: Tensor) -> Tensor:
     True
     """
     n_classes = logits.shape[1]
-    # -mean_k log p_k = logsumexp(f) - mean(f); subtracting log K last keeps small
-    # divergences exact.
-    cross_entropy = logits.logsumexp(dim=1) - logits.mean(dim=1)  # (n,)
-    return (cross_entropy - math.log(n_classes)).mean()
+    # Adding log K first keeps small divergences exact.
+    return -(F.log_softmax(logits, dim=1) + math.log(n_classes)).mean()
 
 
 def prediction_entropy(logits: Tensor) -> Tensor:
@@ -123,7 +121,7 @@ def reject_loss(logits: Tensor) -> Tensor:
     >>> print(round(reject_loss(torch.zeros(2, 4)).item(), 4))
     1.3863
     """
-    return (logits.logsumexp(dim=1) - logits[:, -1]).mean()
+    return -F.log_softmax(logits, dim=1)[:, -1].mean()
 
 
 def confidence_loss(

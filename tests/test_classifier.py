@@ -127,7 +127,7 @@ def test_history_has_every_player(digits):
         total = row["cross_entropy"] + 0.3 * row["kl"]
         assert row["classifier_loss"] == pytest.approx(total, rel=1e-5)
         assert row["train_loss"] == pytest.approx(total, rel=1e-5)
-    clf = fast(ood_source=None, max_epochs=2).fit(X[:100], y[:100])
+    clf = fast(ood_source=None, max_epochs=2, lr_schedule=None).fit(X[:100], y[:100])
     assert clf.history_[1]["classifier_loss"] < clf.history_[0]["classifier_loss"]
     assert "generator_loss" not in clf.history_[0]
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from confident_clf._net import JointNet
 from confident_clf.modules import MLP
-from confident_clf.sources import ExplicitOOD, JointGAN, OODSource
+from confident_clf.sources import ExplicitOOD, JointGAN, MixtureOOD, OODSource
 from confident_clf.utils._batches import EpochMeans
 
 
@@ -68,7 +68,7 @@ def test_each_step_moves_its_own_player_only():
     y = torch.arange(40) % 4
     start = players(net)
     fake = source._generate(40)
-    source._step_discriminator(x, fake.detach())
+    source._step_discriminator(source._standardize(x), fake.detach())
     after_d = players(net)
     assert moved(start, after_d) == {"discriminator"}
     source._step_generator(fake, net)
@@ -103,6 +103,7 @@ def test_step_is_the_textbook_step():
         )
         offset, scale = x.mean(dim=0), x.std(dim=0, correction=0)
         net.source_.offset_, net.source_.scale_ = offset, scale
+        net.source_.divisor_ = scale
         net.epoch_losses_ = EpochMeans()
         torch.manual_seed(1)
         net.train_step((x, y))
@@ -143,6 +144,48 @@ def test_step_is_the_textbook_step():
     ]:
         for a, b in zip(ours.parameters(), textbook.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [1, 3])
+def test_shared_samples_are_the_textbook_step_from_one_batch(share):
+    """Check float64 gradients of classifier and generator against plain autograd.
+
+    One batch of samples serves both, before either has moved; alone, and as one of
+    two sources with a quarter of the samples of the classifier's step.
+    """
+    source = JointGAN(latent_dim=5, share_samples=True)
+    if share != 1:
+        source = MixtureOOD([source, Constant(1.0)], shares=[1, 3])
+    net, x = make_net(source, beta=0.5)
+    gan = net.source_ if share == 1 else net.source_.sources_[0]
+    net.module_.double(), net.source_.double()
+    x, y = x.double(), torch.arange(40) % 4
+    torch.set_default_dtype(torch.float64)
+    try:
+        C, G = deepcopy((net.module_, gan.generator_))
+        offset, scale, net.epoch_losses_ = gan.offset_, gan.scale_, EpochMeans()
+        torch.manual_seed(1)
+        z = torch.randn(40, 5)
+        torch.manual_seed(1)
+        net.train_step((x, y))
+
+        fake = offset + scale * G(z)
+        n = 40 if share == 1 else len(gan.sample(net.source_._sizes(40)[0][1]))
+        both = torch.cat([fake[:n], torch.ones(40 - n, 3)])
+        kl = -F.log_softmax(C(both), dim=1).mean()
+        (F.cross_entropy(C(x), y) + 0.5 * kl).backward()
+        expected_c = [p.grad.clone() for p in C.parameters()]
+        G.zero_grad()
+        # The discriminator has moved already; the term is a mean over what it sees.
+        kl = -F.log_softmax(C(offset + scale * G(z))[:n], dim=1).mean()
+        (F.softplus(-gan.discriminator_(G(z))).mean() + 0.5 * kl).backward()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for p, expected in zip(net.module_.parameters(), expected_c, strict=True):
+        torch.testing.assert_close(p.grad, expected, rtol=1e-8, atol=1e-10)
+    for a, b in zip(gan.generator_.parameters(), G.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-8, atol=1e-10)
+    assert not gan.shared_inputs()  # nothing is left for the next step
 
 
 class BatchNormNet(torch.nn.Sequential):

@@ -65,7 +65,7 @@ class MLPGenerator(nn.Module):
         Size of the latent vector z.
     output_shape : tuple of int
         Shape of one generated sample.
-    hidden : tuple of int, default=(128, 128)
+    hidden : tuple of int, default=(64, 64)
         Widths of the hidden layers.
 
     Examples
@@ -81,7 +81,7 @@ class MLPGenerator(nn.Module):
         latent_dim: int,
         output_shape: tuple[int, ...],
         *,
-        hidden: tuple[int, ...] = (128, 128),
+        hidden: tuple[int, ...] = (64, 64),
     ):
         super().__init__()
         self.output_shape = tuple(output_shape)
@@ -101,7 +101,7 @@ class MLPDiscriminator(nn.Module):
     ----------
     input_shape : tuple of int
         Shape of one sample; anything but a row is flattened.
-    hidden : tuple of int, default=(128, 128)
+    hidden : tuple of int, default=(64, 64)
         Widths of the hidden layers.
 
     Examples
@@ -113,7 +113,7 @@ class MLPDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, input_shape: tuple[int, ...], *, hidden: tuple[int, ...] = (128, 128)
+        self, input_shape: tuple[int, ...], *, hidden: tuple[int, ...] = (64, 64)
     ):
         super().__init__()
         sizes = [math.prod(input_shape), *hidden]

@@ -97,6 +97,32 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         """
         return {}
 
+    def shared_inputs(self) -> list[Tensor]:
+        """Return the samples whose gradient `finish_step` needs.
+
+        Returns
+        -------
+        list of Tensor
+            Leaves that the last `sample` returned; the classifier's step leaves the
+            gradient of its loss in their ``grad``.
+        """
+        return []
+
+    def finish_step(self, net) -> dict[str, Tensor]:
+        """Move networks that wait for the classifier's step.
+
+        Parameters
+        ----------
+        net : JointNet
+            As in :meth:`step`.
+
+        Returns
+        -------
+        dict of str to Tensor of shape ()
+            The losses to record in the history, without gradient.
+        """
+        return {}
+
     def n_inputs(self, n: int) -> int:
         """Return how many of `n` samples are inputs, made by `sample`.
 

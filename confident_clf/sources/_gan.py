@@ -10,6 +10,7 @@ from confident_clf.losses import (
     prediction_entropy,
     pull_away_term,
 )
+from confident_clf.modules._batch_norm import batch_norms
 from confident_clf.modules._build import build_discriminator, build_generator
 from confident_clf.modules._checks import check_discriminator, check_generator
 from confident_clf.sources._base import OODSource
@@ -54,6 +55,12 @@ class JointGAN(OODSource):
         the classifier takes for out-of-distribution, as in [1]_. "confident": samples
         that it is sure of, as in [2]_, by the entropy of the prediction. The classifier
         learns to be unsure of them either way.
+    share_samples : bool, default=False
+        Whether generator and classifier share one batch of samples, and one pass of the
+        classifier over it: both go down the same KL term, so one gradient serves both.
+        Faster, the more so the larger the classifier; the generator then sees the
+        classifier before its step on the batch, and with dropout, if it has any. For
+        the objective "boundary".
 
     References
     ----------
@@ -80,6 +87,7 @@ class JointGAN(OODSource):
         lr=None,
         entropy_weight=0.0,
         objective="boundary",
+        share_samples=False,
     ):
         super().__init__()
         self.generator = generator
@@ -88,6 +96,7 @@ class JointGAN(OODSource):
         self.lr = lr
         self.entropy_weight = entropy_weight
         self.objective = objective
+        self.share_samples = share_samples
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Learn the units of the data; make networks and optimizers, once."""
@@ -98,9 +107,18 @@ class JointGAN(OODSource):
                 f"objective={self.objective!r} must be one of "
                 f"{', '.join(map(repr, _OBJECTIVES))}."
             )
+        if self.share_samples and self.objective != "boundary":
+            raise ValueError(
+                f"share_samples=True needs objective='boundary', where generator and "
+                f"classifier have a term in common; objective={self.objective!r}."
+            )
         offset, scale = _standard_units(x)
         self.register_buffer("offset_", offset.to(device))
         self.register_buffer("scale_", scale.to(device))
+        varies = self.scale_ > 0
+        self.register_buffer("divisor_", torch.where(varies, self.scale_, 1.0))
+        # What is constant in the data is 0 in standard units, in samples too.
+        self.register_buffer("varies_", None if varies.all() else varies.float())
         shape = tuple(x.shape[1:])
         self.generator_ = build_generator(self.generator, self.latent_dim, shape)
         self.discriminator_ = build_discriminator(self.discriminator, shape)
@@ -111,6 +129,7 @@ class JointGAN(OODSource):
         check_discriminator(self.discriminator_, self._standardize(few))
         prefer_channels_last(self.generator_, z)
         prefer_channels_last(self.discriminator_, self._standardize(few))
+        self.one_pass_ = not batch_norms(self.discriminator_)
         if self.entropy_weight and not hasattr(self.discriminator_, "features"):
             raise ValueError(
                 f"entropy_weight={self.entropy_weight} needs a discriminator with a "
@@ -121,61 +140,102 @@ class JointGAN(OODSource):
         self.discriminator_optimizer_ = _adam(self.discriminator_, lr)
 
     def step(self, x: Tensor, net) -> dict[str, Tensor]:
-        """Move the discriminator, then the generator; return their losses."""
-        fake = self._generate(len(x))
-        return {
-            "discriminator_loss": self._step_discriminator(x, fake.detach()),
-            "generator_loss": self._step_generator(fake, net),
-        }
+        """Move the discriminator, then the generator; return their losses.
+
+        With shared samples the generator waits for the classifier.
+        """
+        real, fake = self._standardize(x), self._generate(len(x))
+        losses = {"discriminator_loss": self._step_discriminator(real, fake.detach())}
+        if self.share_samples:
+            self._waiting = fake
+        else:
+            losses["generator_loss"] = self._step_generator(fake, net)
+        return losses
 
     def optimizers(self) -> list:
         """Return the optimizers of the generator and the discriminator."""
         return [self.generator_optimizer_, self.discriminator_optimizer_]
 
-    @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """Return `n` new samples G(z)."""
-        return self._generate(n)
+        """Return `n` new samples G(z), or those that the players of a step share."""
+        waiting = getattr(self, "_waiting", None)
+        if waiting is None:
+            with torch.no_grad():
+                return self._to_units(self._generate(n))
+        self._shared = self._to_units(waiting[:n].detach()).requires_grad_()
+        return self._shared
 
-    def _step_discriminator(self, x: Tensor, fake: Tensor) -> Tensor:
+    def shared_inputs(self) -> list[Tensor]:
+        """Return the samples that generator and classifier share, if they do."""
+        return [self._shared] if hasattr(self, "_shared") else []
+
+    def finish_step(self, net) -> dict[str, Tensor]:
+        """Move the generator with the gradient that the classifier's step left."""
+        if not self.share_samples:
+            return {}
+        fake, shared = self._waiting, self._shared
+        del self._waiting, self._shared
+        loss = self._own_loss(fake)
+        # The classifier's term is a mean over all its OOD samples, ours are a share.
+        gradient = shared.grad * (len(fake) / len(shared))
+        in_units = self._to_units(fake[: len(shared)])
+        loss_with_term = loss + (in_units * gradient).sum()
+        descend(loss_with_term, self.generator_optimizer_)
+        return {"generator_loss": loss.detach()}
+
+    def _step_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Tell training samples from generated ones: term (c) of eq. (2)."""
-        loss = discriminator_loss(self._judge(x), self._judge(fake))
+        if self.one_pass_:
+            judged = self._judge(torch.cat([real, fake])).split(len(real))
+        else:  # BatchNorm: the statistics of real and fake must not mix
+            judged = self._judge(real), self._judge(fake)
+        loss = discriminator_loss(*judged)
         descend(loss, self.discriminator_optimizer_)
         return loss.detach()
 
     def _step_generator(self, fake: Tensor, net=None) -> Tensor:
         """Fool the discriminator, yet leave the classifier unsure: (b) + (c) - H."""
-        loss = generator_loss(self._judge(fake))
+        loss = self._own_loss(fake)
         if net is not None and net.beta > 0:
             loss = loss + net.beta * self._classifier_term(fake, net)
-        if self.entropy_weight:
-            features = in_full(self.discriminator_.features(self._standardize(fake)))
-            loss = loss + self.entropy_weight * pull_away_term(features)
         descend(loss, self.generator_optimizer_)
         return loss.detach()
+
+    def _own_loss(self, fake: Tensor) -> Tensor:
+        """Return the generator's loss but for the classifier's term: (c) - H."""
+        loss = generator_loss(self._judge(fake))
+        if self.entropy_weight:
+            features = in_full(self.discriminator_.features(fake))
+            loss = loss + self.entropy_weight * pull_away_term(features)
+        return loss
 
     def _classifier_term(self, fake: Tensor, net) -> Tensor:
         """Return what the classifier is to say of the samples, as a loss."""
         # In training mode it would count fakes in its BatchNorm statistics.
         with evaluating(net.module_):
-            logits = in_full(net.module_(fake))
+            logits = in_full(net.module_(self._to_units(fake)))
         if self.objective == "boundary":
             return net.ood_loss(logits)
         n_classes = logits.shape[1] - (net.ood_target == "reject")
         return prediction_entropy(logits[:, :n_classes])
 
     def _generate(self, n: int) -> Tensor:
-        """Return `n` samples G(z) in the units of the data, with their graph."""
+        """Return `n` samples G(z) in standard units, with their graph."""
         z = torch.randn(n, self.latent_dim, device=self.scale_.device)
-        return self.offset_ + self.scale_ * self.generator_(z)
+        fake = in_full(self.generator_(z))
+        return fake if self.varies_ is None else fake * self.varies_
 
     def _judge(self, x: Tensor) -> Tensor:
-        """Return the discriminator's logits of samples in the units of the data."""
-        return in_full(self.discriminator_(self._standardize(x)))
+        """Return the discriminator's logits of samples in standard units."""
+        return in_full(self.discriminator_(x))
+
+    def _to_units(self, fake: Tensor) -> Tensor:
+        """Return samples in standard units in the units of the data."""
+        return torch.addcmul(self.offset_, self.scale_, fake)
 
     def _standardize(self, x: Tensor) -> Tensor:
-        """Return samples in standard units."""
-        return (x - self.offset_) / torch.where(self.scale_ > 0, self.scale_, 1.0)
+        """Return samples in the units of the data in standard units."""
+        return (x - self.offset_) / self.divisor_
 
 
 _OBJECTIVES = ("boundary", "confident")

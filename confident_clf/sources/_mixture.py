@@ -74,11 +74,15 @@ class MixtureOOD(OODSource):
 
     def step(self, x: Tensor, net) -> dict[str, Tensor]:
         """Let each source move; a loss that several have is named by its number."""
-        losses = {}
-        for i, source in enumerate(self.sources_):
-            for name, loss in source.step(x, net).items():
-                losses[f"{name}_{i}" if name in losses else name] = loss
-        return losses
+        return _numbered(source.step(x, net) for source in self.sources_)
+
+    def shared_inputs(self) -> list[Tensor]:
+        """Return the shared samples of all sources."""
+        return [x for source in self.sources_ for x in source.shared_inputs()]
+
+    def finish_step(self, net) -> dict[str, Tensor]:
+        """Let each source finish its step."""
+        return _numbered(source.finish_step(net) for source in self.sources_)
 
     def optimizers(self) -> list:
         """Return the optimizers of all sources."""
@@ -119,3 +123,12 @@ class MixtureOOD(OODSource):
             for (source, _), (start, end) in zip(pairs, pairwise(ends), strict=True)
         ]
         return [(source, size) for source, size in sizes if size]
+
+
+def _numbered(losses_of_sources):
+    """Return all losses in one dict; a second of a name gets its source's number."""
+    all_losses = {}
+    for i, losses in enumerate(losses_of_sources):
+        for name, loss in losses.items():
+            all_losses[f"{name}_{i}" if name in all_losses else name] = loss
+    return all_losses

@@ -75,7 +75,7 @@ class OriginalGAN(JointGAN):
         for _ in range(self.max_epochs):
             losses = EpochMeans()
             for (batch,) in batches:
-                real = as_float(batch.to(device))
+                real = self._standardize(as_float(batch.to(device)))
                 fake = self._generate(len(real))
                 step = {
                     "discriminator_loss": self._step_discriminator(real, fake.detach()),

@@ -3,6 +3,9 @@
 
 import torch
 
+# Rows to copy at once, in bytes.
+CHUNK_BYTES = 2**20
+
 
 class ShuffledBatches:
     """Iterate over shuffled batches of tensors by slicing them, epoch after epoch.
@@ -31,27 +34,40 @@ class ShuffledBatches:
         batches = list(order.split(self.batch_size))
         if len(batches) > 1 and len(batches[-1]) == 1:
             batches[-2:] = [torch.cat(batches[-2:])]
-        for index in batches:
-            yield tuple(tensor[index] for tensor in self.tensors)
+        # One copy of the rows of many batches, then views of it: for small rows, a copy
+        # for each batch takes as long as a layer.
+        row_bytes = sum(t[0].numel() * t.element_size() for t in self.tensors)
+        n_at_once = max(1, CHUNK_BYTES // (row_bytes * self.batch_size))
+        for start in range(0, len(batches), n_at_once):
+            chunk = batches[start : start + n_at_once]
+            sizes = [len(batch) for batch in chunk]
+            rows = torch.cat(chunk)
+            split = (tensor[rows].split(sizes) for tensor in self.tensors)
+            yield from zip(*split, strict=True)
 
 
 class EpochMeans:
     """Means of losses over an epoch, weighted by batch size.
 
-    Sums stay on the device until the epoch is over: reading a number from a GPU makes
-    it wait for all the work before.
+    The losses stay on the device until the epoch is over: reading a number from a GPU
+    makes it wait for all the work before.
     """
 
     def __init__(self):
-        self.sums = {}
-        self.n = 0
+        self.losses = {}
+        self.sizes = []
 
     def add(self, losses, n):
         """Add the losses, dict of str to Tensor, of a batch of `n` samples."""
         for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * n
-        self.n += n
+            self.losses.setdefault(name, []).append(value)
+        self.sizes.append(n)
 
     def means(self):
         """Return the means, dict of str to float."""
-        return {name: total.item() / self.n for name, total in self.sums.items()}
+        weights = torch.tensor(self.sizes, dtype=torch.float64)
+        weights /= weights.sum()
+        return {
+            name: float(torch.stack(values).double().cpu() @ weights)
+            for name, values in self.losses.items()
+        }

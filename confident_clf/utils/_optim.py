@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 
-def descend(loss, optimizer):
+def descend(loss, optimizer, *, also=()):
     """Move the parameters of `optimizer` one step down `loss`, and nothing else.
 
     In joint training a loss runs through networks of other players. Naming the inputs
@@ -18,14 +18,20 @@ def descend(loss, optimizer):
         The loss, with its graph.
     optimizer : torch.optim.Optimizer
         The owner of the parameters to move.
+    also : sequence of Tensor
+        Leaves that shall get their gradient too, without being moved.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(loss.device.type, enabled=False):
-        loss.backward(inputs=parameters)
+    for parameter in parameters:
+        parameter.grad = None
+    if torch.is_autocast_enabled(loss.device.type):
+        with torch.autocast(loss.device.type, enabled=False):
+            loss.backward(inputs=[*parameters, *also])
+        # The bfloat16 copies of the weights are out of date after the step.
+        torch.clear_autocast_cache()
+    else:
+        loss.backward(inputs=[*parameters, *also])
     optimizer.step()
-    # The bfloat16 copies of the weights, if any, are now out of date.
-    torch.clear_autocast_cache()
 
 
 @contextmanager

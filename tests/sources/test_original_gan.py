@@ -92,7 +92,7 @@ def test_the_objective_decides_how_sure_the_classifier_is_of_samples():
             source.prepare(x, None, CPU)
             for _ in range(100):
                 fake = source._generate(64)
-                source._step_discriminator(x, fake.detach())
+                source._step_discriminator(source._standardize(x), fake.detach())
                 source._step_generator(fake, net)
             return prediction_entropy(classifier(source.sample(500))).item()
 

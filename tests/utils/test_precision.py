@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from confident_clf import ConfidentClassifier
 from confident_clf.modules import MLP, SmallConvNet
@@ -72,6 +73,14 @@ def test_bfloat16_learns_as_float32_does():
 def test_flop_of_a_dense_network():
     """Check the count against 2 * inputs * outputs of each layer and sample."""
     assert flop(MLP((3,), 4, hidden=(8,)), torch.zeros(5, 3)) == 5 * 2 * (24 + 32)
+
+
+def test_flop_of_a_convolutional_network():
+    """Check the count against torch's counter."""
+    network, x = SmallConvNet((3, 16, 24), 5), torch.zeros(2, 3, 16, 24)
+    with FlopCounterMode(display=False) as counter:
+        network(x)
+    assert flop(network, x) == counter.get_total_flops()
 
 
 def test_auto_asks_hardware_and_network():
