@@ -81,7 +81,7 @@ def _towards_top(outputs, n_classes):
 class ODIN(OODScore):
     """Softmax at a temperature, after a small step to be surer [1]_: see :func:`odin`.
 
-    Takes four to five times as long as the logits alone, as it needs the gradient.
+    Takes three to five times as long as the logits alone, as it needs the gradient.
 
     Parameters
     ----------
