@@ -4,14 +4,14 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import ShuffleSplit, check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from confident_clf.scores._response import check_method, id_confidence
+from confident_clf.scores._response import check_method, id_confidence, to_be_fitted
 from confident_clf.utils._conformal import check_enough, check_enough_per_class, lower
 from confident_clf.utils._rows import is_known, labels_to_learn, params_of_rows
 from confident_clf.utils._sklearn import (
@@ -74,7 +74,7 @@ class CalibrationMixin:
         self._check_splits(y, [held_out for _, held_out in splits])
         scores, labels = [], []
         for train, held_out in splits:
-            estimator = clone(self.estimator)
+            estimator = to_be_fitted(self.estimator, self.method)
             X_train, y_train = _safe_split(estimator, X, y, train)
             estimator.fit(X_train, y_train, **params_of_rows(X, params, train))
             X_held_out, y_held_out = _safe_split(estimator, X, y, held_out, train)
@@ -83,7 +83,7 @@ class CalibrationMixin:
             scores.append(confidence[known])
             labels.append(predicted[known])
         if not self._holds_out_a_share():
-            estimator = clone(self.estimator).fit(X, y, **params)
+            estimator = to_be_fitted(self.estimator, self.method).fit(X, y, **params)
         return estimator, np.concatenate(scores), np.concatenate(labels)
 
     def _score(self, estimator, X):

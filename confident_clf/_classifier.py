@@ -14,7 +14,8 @@ from confident_clf._prediction import PredictionMixin
 from confident_clf._samples import SamplesMixin
 from confident_clf.modules._build import build_classifier
 from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
-from confident_clf.scores import LOGIT_SCORES
+from confident_clf.scores import OODScore
+from confident_clf.scores._make import SCORES
 from confident_clf.sources import OODSource
 from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
@@ -108,9 +109,14 @@ class ConfidentClassifier(
     ood_label : object, default=None
         Rows of X with this label are OOD samples, never a class. Sources that need no
         such rows leave them out. None: there is no such label.
-    method : {"msp", "energy", "entropy", "margin", "max_logit"}, default="msp"
+    method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
+            "react", "knn", "mahalanobis", "rmd", "vim"} or OODScore, default="msp"
         Score of :meth:`ood_score`; "msp" is one minus the maximum class probability,
-        the detector of [1]_.
+        the detector of [1]_. From "react" on they are fitted on what goes into the
+        network's last linear layer, at the end of `fit` and on its training samples; of
+        `partial_fit`, on those of the last call. An
+        :class:`~confident_clf.scores.OODScore` has other parameters than the default,
+        such as ``KNN(n_neighbors=10)``.
     device : str or torch.device, default="auto"
         Where to train and predict; "auto" is the GPU where there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -147,10 +153,13 @@ class ConfidentClassifier(
         ("cross_entropy", "kl") and its duration in seconds ("dur").
     n_epochs_ : int
         Number of epochs trained.
+    method_ : OODScore
+        The score of `method`, fitted where it has something to learn.
 
     See Also
     --------
     OODDetector : Turns the score into a decision with a target true positive rate.
+    confident_clf.scores : The scores, each as a function and as an object.
     confident_clf.metrics.make_ood_scorer : Scorers for model selection.
 
     Notes
@@ -202,7 +211,7 @@ class ConfidentClassifier(
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "ood_label": "no_validation",
-        "method": [StrOptions(set(LOGIT_SCORES))],
+        "method": [StrOptions(set(SCORES)), OODScore],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "callbacks": [list, tuple, None],
@@ -311,7 +320,8 @@ class ConfidentClassifier(
         """Train for one pass over some data, after others.
 
         The learning rates stay as they are: no `lr_schedule` knows how many passes are
-        to come.
+        to come. A `method` that learns from the training samples is fitted anew, on the
+        rows of this call alone: the features of earlier ones have moved since.
 
         Parameters
         ----------
@@ -376,7 +386,9 @@ class ConfidentClassifier(
         y = self._encode_labels(y)
         with seeded(draw_seed(self.random_state), device):
             net = self._make_net(X, source, device)
+            self._check_method(net, X)
             self.net_ = self._train(net, X, y, X_ood, one_pass)
+            self._fit_method(X, y)
 
     def _go_on(self, X, y, X_ood, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
@@ -386,7 +398,9 @@ class ConfidentClassifier(
         net = self.net_.copy().set_params(**self._step_params())
         seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
+            self._check_method(net, X)
             self.net_ = self._train(net, X, y, X_ood, one_pass)
+            self._fit_method(X, y)
 
     def _train(self, net, X, y, X_ood, one_pass):
         """Return the net after one pass over the data, or after a whole fit."""

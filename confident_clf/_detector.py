@@ -19,7 +19,8 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from confident_clf._calibration import CalibrationMixin
-from confident_clf.scores import LOGIT_SCORES
+from confident_clf.scores import OODScore
+from confident_clf.scores._make import SCORES
 from confident_clf.scores._response import id_confidence
 from confident_clf.utils._conformal import (
     conformal_p_values,
@@ -61,8 +62,13 @@ class OODDetector(
         fitted again, and all rows calibrate.
     target_tpr : float, default=0.95
         Probability to accept an ID sample, between 0 and 1.
-    method : {"energy", "entropy", "margin", "max_logit", "msp"} or None, default=None
+    method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
+            "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
         Score to detect by. None takes the first the estimator has of the four above.
+        "odin", and those from "react" on, which are fitted on the training rows of
+        `estimator_`, need a :class:`ConfidentClassifier`, as it is or as the last step
+        of a pipeline. A frozen one must have been fitted with that method itself: rows
+        that calibrate cannot fit a score too.
     cv : float, int, splitter, iterable or None, default=0.2
         Where the rows that calibrate come from:
 
@@ -155,7 +161,7 @@ class OODDetector(
     _parameter_constraints: dict = {
         "estimator": [HasMethods("fit")],
         "target_tpr": [Interval(Real, 0, 1, closed="neither")],
-        "method": [StrOptions(set(LOGIT_SCORES)), None],
+        "method": [StrOptions(set(SCORES)), OODScore, None],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
         "per_class": ["boolean"],
         "random_state": ["random_state"],

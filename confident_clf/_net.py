@@ -5,7 +5,6 @@ import math
 from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
 
-import numpy as np
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet
@@ -17,10 +16,11 @@ from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.utils._inference import map_padded
 from confident_clf.utils._optim import descend
 from confident_clf.utils._precision import in_full
 from confident_clf.utils._schedules import ScheduledRates
-from confident_clf.utils._tensors import as_float, as_tensor
+from confident_clf.utils._tensors import as_float
 
 
 class StopTraining(Exception):
@@ -332,37 +332,13 @@ class JointNet(NeuralNet):
             Unnormalised log-probabilities.
         """
         self._set_training(False)
-        size = inference_batch_size(x.shape[1:])
         with torch.inference_mode():
-            batches = [
-                self._padded_logits(x[start : start + size], size)
-                for start in range(0, len(x), size)
-            ]
-        return np.concatenate(batches)
-
-    def _padded_logits(self, x, size):
-        """Return the logits of at most `size` samples, computed as a batch of `size`.
-
-        How a matrix product rounds depends on its shape. With one shape for all
-        batches, a sample's logits do not depend on the samples beside it.
-        """
-        batch = as_float(as_tensor(x).to(self.device))
-        padding = batch.new_zeros(size - len(x), *x.shape[1:])
-        logits = self.module_(torch.cat([batch, padding]))
-        return logits[: len(x)].float().cpu().numpy()
+            return map_padded(
+                lambda batch: self.module_(as_float(batch)), x, device=self.device
+            )
 
     def sample(self, n):
         """Return `n` samples of the source, ndarray (n, *input_shape), float32."""
         self._set_training(False)
         with torch.inference_mode():
             return self.source_.sample(n).cpu().numpy()
-
-
-def inference_batch_size(input_shape):
-    """Return how many samples go through the network at once when predicting.
-
-    A power of two from 32 to 512, less for larger samples: one sample of a large image,
-    padded to a batch, should not cost much more than alone.
-    """
-    exponent = math.log2(2**15 / math.prod(input_shape))
-    return 2 ** int(np.clip(exponent, 5, 9))

@@ -41,7 +41,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ``FrozenEstimator(estimator)``, it is not fitted again, and all rows calibrate.
     target_tpr : float, default=0.95
         Probability to give an ID sample a class, between 0 and 1.
-    method : {"energy", "entropy", "margin", "max_logit", "msp"} or None, default=None
+    method : str, OODScore or None, default=None
         Score to detect by, as in :class:`OODDetector`.
     cv : float, int, splitter, iterable or None, default=0.2
         Where the rows that calibrate come from, as in :class:`OODDetector`.

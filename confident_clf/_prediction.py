@@ -3,19 +3,21 @@
 
 from numbers import Integral
 
-import numpy as np
 import torch
 from scipy.special import softmax
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from confident_clf.scores import msp_with_reject, score_logits
+from confident_clf._network_view import NetworkView
+from confident_clf.scores._make import make_score, same_score
 from confident_clf.utils._seeding import draw_seed, seeded
 
 
 class PredictionMixin:
     """Predictions, all of them from the logits of the net.
 
-    For estimators with `net_`, `classes_`, `input_shape_` and a `_validate` method.
+    For estimators with `net_`, `classes_`, `input_shape_`, `method_` and a `_validate`
+    method.
     """
 
     def predict(self, X):
@@ -75,8 +77,9 @@ class PredictionMixin:
         ----------
         X : array-like of shape (n, features) or (n, channels, height, width)
             Samples.
-        method : str or None, default=None
-            One of the constructor's methods; None takes the constructor's.
+        method : str, OODScore or None, default=None
+            As in the constructor; None takes the constructor's. Those that are fitted
+            on the training samples must be the constructor's when `fit` is called.
 
         Returns
         -------
@@ -86,15 +89,11 @@ class PredictionMixin:
         Raises
         ------
         ValueError
-            If the method is unknown.
+            If the method is unknown, or needs the training samples and was not fitted.
         """
         check_is_fitted(self)
-        method = self.method if method is None else method
-        logits = self._outputs(X)
-        n_classes = len(self.classes_)
-        if method == "msp" and logits.shape[1] > n_classes:
-            return msp_with_reject(logits)
-        return score_logits(logits[:, :n_classes], method)
+        score = self._ready(self.method if method is None else method)
+        return score.ood_score(self._view(self.net_), self._samples(X))
 
     def score_samples(self, X, method=None):
         """Return a score that is higher for in-distribution samples.
@@ -103,7 +102,7 @@ class PredictionMixin:
         ----------
         X : array-like of shape (n, features) or (n, channels, height, width)
             Samples.
-        method : str or None, default=None
+        method : str, OODScore or None, default=None
             As in :meth:`ood_score`.
 
         Returns
@@ -150,9 +149,37 @@ class PredictionMixin:
 
     def _logits(self, X):
         """Return the logits of the classes, (n, n_classes) float64."""
-        return self._outputs(X)[:, : len(self.classes_)]
+        outputs = self._view(self.net_)(self._samples(X))
+        return outputs[:, : len(self.classes_)]
 
-    def _outputs(self, X):
-        """Return the logits of the classes and of rejection, if any, float64."""
-        X = self._validate(X).reshape(-1, *self.input_shape_)
-        return self.net_.logits(X).astype(np.float64)
+    def _samples(self, X):
+        """Return validated samples in the shape that the networks see."""
+        return self._validate(X).reshape(-1, *self.input_shape_)
+
+    def _view(self, net):
+        """Return what scores see of a net."""
+        return NetworkView(net, len(self.classes_))
+
+    def _check_method(self, net, X):
+        """Raise ValueError if the net lacks what the method needs."""
+        few = X[:4].reshape(-1, *self.input_shape_)
+        make_score(self.method).check(self._view(net), few)
+
+    def _fit_method(self, X, y):
+        """Fit the method's score on the training samples, all in-distribution."""
+        X = X.reshape(-1, *self.input_shape_)
+        score = clone(make_score(self.method))
+        self.method_ = score.fit(self._view(self.net_), X, y)
+
+    def _ready(self, method):
+        """Return the score that a method stands for, fitted if it must be."""
+        score = make_score(method)
+        if not score.needs_fit:
+            return score
+        if same_score(score, self.method_):
+            return self.method_
+        raise ValueError(
+            f"method={method!r} is fitted on the training samples, and this classifier "
+            f"was fitted with method={self.method_!r}. Set method={method!r} before "
+            f"fit, or use OODDetector(..., method={method!r})."
+        )

@@ -10,6 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from confident_clf import OODDetector, OpenSetClassifier
+from confident_clf.scores import GEN
 
 
 def detector_instances():
@@ -21,6 +22,7 @@ def detector_instances():
     return [
         OODDetector(LogisticRegression(), target_tpr=0.5),
         OODDetector(LogisticRegression(), target_tpr=0.5, cv=3),
+        OODDetector(LogisticRegression(), target_tpr=0.5, method=GEN(gamma=0.5)),
         OODDetector(mixture, target_tpr=0.5),
         OODDetector(FrozenEstimator(_density_of_norms()), target_tpr=0.5),
     ]

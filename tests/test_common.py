@@ -18,6 +18,7 @@ from torch import nn
 
 from confident_clf import ConfidentClassifier, OODDetector
 from confident_clf.modules import MLPDiscriminator, MLPGenerator
+from confident_clf.scores import KNN, RMD
 from tests.detector_instances import detector_instances, open_set_instances
 
 fast = partial(ConfidentClassifier, lr=0.01, max_epochs=5)
@@ -65,6 +66,10 @@ CLASSIFIERS = [
     fast(ood_source="gan"),
     fast(ood_target="reject"),
     fast(ood_source=["joint", ("noise", 0.5)]),
+    fast(ood_source=None, method="odin"),
+    fast(ood_source=None, method=KNN(n_neighbors=3)),
+    fast(ood_source=None, method="mahalanobis"),
+    fast(ood_source="noise", ood_target="reject", method="vim"),
     ExplicitClassifier(ood_source="explicit", lr=0.01, max_epochs=5),
     # The checks have rows of many lengths: each is an image of one line.
     fast(
@@ -81,6 +86,10 @@ DETECTORS = [
     *open_set_instances(),
     OODDetector(fast(random_state=0), target_tpr=0.5),
     OODDetector(fast(random_state=0, ood_source=None), target_tpr=0.5, cv=2),
+    OODDetector(
+        fast(random_state=0, ood_source=None), target_tpr=0.5, method=RMD(), cv=2
+    ),
+    OODDetector(fast(random_state=0, ood_source=None), target_tpr=0.5, method="react"),
 ]
 
 

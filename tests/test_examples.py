@@ -97,3 +97,17 @@ def test_choose_beta(tmp_path, capsys):
     out = capsys.readouterr().out
     assert re.search(r"picked beta=1.0, regret 0.000 AUROC", out)
     assert (tmp_path / "choose_beta.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_scores(tmp_path, capsys):
+    """Check the table of the third example: noise costs ViM the noise, KNN nothing."""
+    example = runpy.run_path(str(ROOT / "examples" / "plot_scores.py"))
+    main = example["main"]
+    main.__globals__.update(OUTPUT=tmp_path, SEEDS=[0])
+    main()
+    rows = re.findall(r"^(\w+) +([\d. ]+)$", capsys.readouterr().out, re.MULTILINE)
+    aurocs = {method: np.array(cells.split(), float) for method, cells in rows}
+    assert list(aurocs) == example["SCORES"]
+    assert (np.array(list(aurocs.values()))[:, :3] > 0.95).all()
+    assert aurocs["vim"][3] < 0.9 < 0.99 < min(aurocs["knn"][3], aurocs["msp"][3])
+    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")

@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "sources": {"losses", "modules", "utils"},
     "_net": {"losses", "modules", "utils"},
     "_samples": {"utils"},
-    "_prediction": {"scores", "utils"},
+    "_network_view": {"modules", "utils"},
+    "_prediction": {"_network_view", "scores", "utils"},
     "_classifier": {
         "_net",
         "_prediction",

@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 from sklearn.datasets import make_blobs
 
 from confident_clf import ConfidentClassifier
+from confident_clf.scores._make import SCORES
 
 CENTERS = [[3, 0], [-1.5, 2.6], [-1.5, -2.6]]
 X, Y = make_blobs(300, centers=CENTERS, cluster_std=0.5, random_state=0)
@@ -48,8 +49,19 @@ def test_probabilities_are_over_the_classes():
     full = np.exp(log_softmax(outputs, axis=1))
     np.testing.assert_allclose(clf.ood_score(X), 1 - full[:, :3].max(1), atol=1e-9)
     np.testing.assert_allclose(
-        clf.ood_score(X, "max_logit"), -outputs[:, :3].max(axis=1)
+        clf.ood_score(X, "max_logit"), outputs[:, 3] - outputs[:, :3].max(axis=1)
     )
+
+
+@pytest.mark.parametrize("method", sorted(SCORES))
+def test_every_score_rejects_far_from_the_data(method):
+    """Check that no score takes a point for known that the network rejects."""
+    clf = fit("reject", method=method)
+    far = circle(1000)
+    rejected = clf.ood_score(far, "energy") > 5  # log-odds of rejection
+    assert rejected.mean() > 0.95
+    least = np.quantile(clf.ood_score(X), 0.95)
+    assert (clf.ood_score(far[rejected]) > least).all()
 
 
 def test_two_classes_have_one_logit():

@@ -28,21 +28,13 @@ def find_head(network: nn.Module, x: Tensor) -> str:
         If the logits do not come straight out of an :class:`torch.nn.Linear` whose
         input is one vector for each sample.
     """
-    calls = []
-    handles = [
-        layer.register_forward_hook(lambda *call: calls.append(call))
-        for layer in network.modules()
-        if isinstance(layer, nn.Linear)
-    ]
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), recorded_linears(network) as calls:
             logits = network(x)
     finally:
         network.train()
-        for handle in handles:
-            handle.remove()
-    head, (features,), output = calls[-1] if calls else (None, (x,), None)
+    head, features, output = calls[-1] if calls else (None, x, None)
     if output is not logits or features.ndim != 2:
         raise ValueError(
             f"module={type(network).__name__} must end with a torch.nn.Linear on one "
@@ -72,3 +64,95 @@ def recorded_inputs(layer: nn.Module):
         yield inputs
     finally:
         handle.remove()
+
+
+@contextmanager
+def recorded_linears(network: nn.Module):
+    """Record the calls of the linear layers.
+
+    Parameters
+    ----------
+    network : nn.Module
+        A network that runs in the block.
+
+    Yields
+    ------
+    list of (nn.Linear, Tensor, Tensor)
+        Layer, input and output of each call.
+    """
+    calls = []
+    handles = [
+        layer.register_forward_hook(
+            lambda layer, args, output: calls.append((layer, args[0], output))
+        )
+        for layer in network.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def penultimate(network: nn.Module, x: Tensor) -> Tensor:
+    """Return the features: what goes into the last linear layer on vectors.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The classifier.
+    x : Tensor of shape (n, *input_shape)
+        Samples.
+
+    Returns
+    -------
+    Tensor of shape (n, d)
+        The features.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    """
+    with recorded_linears(network) as calls:
+        network(x)
+    for _, features, _ in reversed(calls):
+        if features.shape[:-1] == (len(x),):
+            return features
+    raise ValueError(
+        f"module={type(network).__name__} has no torch.nn.Linear on one vector for "
+        "each sample: what goes into the last one are its features. Make the module "
+        "end so, or choose a method that needs no features, such as 'energy'."
+    )
+
+
+def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
+    """Return the linear layer that makes the logits.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The classifier.
+    x : Tensor of shape (n, *input_shape)
+        A few samples.
+
+    Returns
+    -------
+    nn.Linear
+        The layer.
+
+    Raises
+    ------
+    ValueError
+        If the logits do not come straight out of one.
+    """
+    with recorded_linears(network) as calls:
+        logits = network(x)
+    if not calls or calls[-1][2] is not logits or calls[-1][1].ndim != 2:
+        raise ValueError(
+            f"module={type(network).__name__} must end with a torch.nn.Linear on one "
+            "vector for each sample, whose weight and bias the method needs. Make it "
+            "end so, or choose a method that needs less, such as 'knn' or 'energy'."
+        )
+    return calls[-1][0]

@@ -1,24 +1,52 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Out-of-distribution scores: pure functions, higher means more out-of-distribution."""
+"""Out-of-distribution scores: higher means more out-of-distribution.
 
+Each is a pure function; those with parameters, or with something to learn, are score
+objects too.
+"""
+
+from confident_clf.scores._base import OODScore
+from confident_clf.scores._ensemble import mutual_information
+from confident_clf.scores._features import KNN, knn
+from confident_clf.scores._gaussian import RMD, Mahalanobis, mahalanobis, rmd
+from confident_clf.scores._gen import GEN
+from confident_clf.scores._head import ReAct, ViM, react, vim
 from confident_clf.scores._logits import (
     LOGIT_SCORES,
     energy,
     entropy,
+    gen,
     margin,
     max_logit,
     msp,
     msp_with_reject,
     score_logits,
 )
+from confident_clf.scores._odin import ODIN, odin
 
 __all__ = [
+    "GEN",
+    "KNN",
     "LOGIT_SCORES",
+    "ODIN",
+    "RMD",
+    "Mahalanobis",
+    "OODScore",
+    "ReAct",
+    "ViM",
     "energy",
     "entropy",
+    "gen",
+    "knn",
+    "mahalanobis",
     "margin",
     "max_logit",
     "msp",
     "msp_with_reject",
+    "mutual_information",
+    "odin",
+    "react",
+    "rmd",
     "score_logits",
+    "vim",
 ]

@@ -214,24 +214,87 @@ def margin(logits):
     return (total + rest.max(axis=1)) / (1 + total)  # (1 - p_1) + p_2
 
 
+def gen(logits, gamma=0.1, n_top=100):
+    """Score by the generalised entropy of the softmax probabilities [1]_.
+
+    The sum of ``(p * (1 - p)) ** gamma`` over the most probable classes. With a small
+    `gamma` it tells apart predictions whose small probabilities differ, where the
+    entropy sees the large ones only.
+
+    Parameters
+    ----------
+    logits : array-like of shape (n_samples, n_classes)
+        Logits, or log probabilities; -inf stands for a probability of 0.
+    gamma : float, default=0.1
+        Exponent, between 0 and 1.
+    n_top : int, default=100
+        How many classes count, the most probable ones; of fewer classes, all.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64
+        0 or more, higher for out-of-distribution.
+
+    Raises
+    ------
+    ValueError
+        If `logits` is not two-dimensional with at least two classes.
+
+    References
+    ----------
+    .. [1] Liu, Lochman and Zach, "GEN: Pushing the Limits of Softmax-Based
+       Out-of-Distribution Detection", CVPR 2023, eq. (4) and (5).
+
+    Examples
+    --------
+    >>> from confident_clf.scores import gen
+    >>> gen([[0.0, 0.0], [0.0, 5.0]]).round(3).tolist()
+    [1.741, 1.211]
+    """
+    logits = _check_logits(logits)
+    rows, top = np.arange(len(logits)), logits.argmax(axis=1)
+    others = logits.copy()
+    others[rows, top] = -np.inf
+    rest = logsumexp(others, axis=1)
+    total = logsumexp(logits, axis=1)
+    # Logarithms: the power of a probability that underflows may still count.
+    log_p = logits - total[:, np.newaxis]
+    p = np.exp(log_p)
+    p[rows, top] = 0.0
+    log_not_p = np.log1p(-p)
+    log_not_p[rows, top] = rest - total
+    terms = np.exp(gamma * (log_p + log_not_p))
+    if n_top < terms.shape[1]:
+        largest = np.argpartition(-logits, n_top - 1, axis=1)[:, :n_top]
+        terms = np.take_along_axis(terms, largest, axis=1)
+    return terms.sum(axis=1)
+
+
 LOGIT_SCORES = {
     "energy": energy,
     "entropy": entropy,
+    "gen": gen,
     "margin": margin,
     "max_logit": max_logit,
     "msp": msp,
 }
 
 
-def score_logits(logits, method):
+def score_logits(logits, method, *, rejects=False):
     """Return the out-of-distribution score of each row of logits.
 
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes)
-        Logits.
-    method : {"energy", "entropy", "margin", "max_logit", "msp"}
+        Logits; one column more with `rejects`.
+    method : {"energy", "entropy", "gen", "margin", "max_logit", "msp"}
         Which score.
+    rejects : bool, default=False
+        Whether the last logit stands for "none of the classes". Then "msp" is
+        :func:`msp_with_reject`; "energy" and "max_logit" are those of the logits minus
+        that of rejection, so that "energy" is its log-odds; "entropy", "gen" and
+        "margin" are those of the probabilities with that of rejection spread evenly
+        over the classes.
 
     Returns
     -------
@@ -255,7 +318,51 @@ def score_logits(logits, method):
             f"method={method!r} is not a score of logits. Choose one of "
             f"{', '.join(map(repr, LOGIT_SCORES))}."
         )
-    return LOGIT_SCORES[method](logits)
+    if not rejects:
+        return LOGIT_SCORES[method](logits)
+    if method == "msp":
+        return msp_with_reject(logits)
+    of_sizes = method in ("energy", "max_logit")
+    to_classes = relative_to_reject if of_sizes else spread_reject
+    return LOGIT_SCORES[method](to_classes(logits))
+
+
+def spread_reject(logits):
+    """Return logits of the classes that share the probability of rejection evenly.
+
+    Parameters
+    ----------
+    logits : array-like of shape (n_samples, n_classes + 1)
+        Logits, the last one that of rejection.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), float64
+        Their softmax is that of `logits`, plus ``p_reject / n_classes``. A sample that
+        is surely rejected is thus undecided between the classes.
+    """
+    logits = _check_logits(logits)
+    share = logits[:, -1:] - np.log(logits.shape[1] - 1)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN
+        return np.logaddexp(logits[:, :-1], share)
+
+
+def relative_to_reject(logits):
+    """Return the logits of the classes minus that of rejection.
+
+    Parameters
+    ----------
+    logits : array-like of shape (n_samples, n_classes + 1)
+        Logits, the last one that of rejection.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), float64
+        Training moves differences only: all logits may be large where one of rejection
+        is larger.
+    """
+    logits = _check_logits(logits)
+    return logits[:, :-1] - logits[:, -1:]
 
 
 def _split_top(logits):

@@ -4,11 +4,13 @@
 from inspect import signature
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from confident_clf.scores._base import LogitScore, OODScore
 from confident_clf.scores._logits import LOGIT_SCORES, score_logits
+from confident_clf.scores._make import SCORES, make_score
 from confident_clf.utils._sklearn import BaseSearchCV
 
 # These keep the size of the logits, which probabilities have lost.
@@ -30,8 +32,8 @@ def id_confidence(estimator, X, method=None):
         ``score_samples``, ``predict_proba`` (maximum probability, as minus ``msp``) and
         ``decision_function`` (largest value; its distance from 0 for binary
         classifiers). Otherwise it is passed to ``ood_score``; of classifiers without
-        one, a name in :data:`~confident_clf.scores.LOGIT_SCORES` is computed from
-        ``predict_proba`` or ``decision_function``.
+        one, a name in :data:`~confident_clf.scores.LOGIT_SCORES`, or a score of logits
+        such as ``GEN()``, is computed from ``predict_proba`` or ``decision_function``.
 
     Returns
     -------
@@ -84,6 +86,46 @@ def check_method(estimator, method):
     _response(_unwrap(estimator)[0], method)
 
 
+def to_be_fitted(estimator, method):
+    """Return a clone to fit that will have fitted the score too, if that needs it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted or not.
+    method : str, object or None
+        As in `id_confidence`. One that learns from the training samples becomes the
+        classifier's own, which then fits it on just the samples it is trained on.
+
+    Returns
+    -------
+    estimator
+        The clone.
+    """
+    estimator = clone(estimator)
+    if _needs_fit(method):
+        last = _last_to_be_fitted(estimator)
+        if last is not None and "method" in last.get_params(deep=False):
+            last.set_params(method=clone(method, safe=False))
+    return estimator
+
+
+def _needs_fit(method):
+    """Return whether a method learns from the training samples."""
+    return method is not None and make_score(method).needs_fit
+
+
+def _last_to_be_fitted(estimator):
+    """Return the estimator that scores, or None if it is frozen."""
+    if isinstance(estimator, FrozenEstimator):
+        return None
+    if isinstance(estimator, BaseSearchCV):
+        return _last_to_be_fitted(estimator.estimator)
+    if isinstance(estimator, Pipeline):
+        return _last_to_be_fitted(estimator.steps[-1][1])
+    return estimator
+
+
 def _unwrap(estimator, X=None):
     """Return the estimator that scores, and X as it arrives there."""
     if isinstance(estimator, FrozenEstimator):
@@ -131,12 +173,12 @@ def _default_response(estimator):
 def _logit_response(estimator, method):
     """Return the confidence by a score of logits that a classifier does not know of."""
     name = type(estimator).__name__
-    if not isinstance(method, str) or method not in LOGIT_SCORES:
-        raise ValueError(
-            f"method={method!r} is not a score for {name}. Choose one of "
-            f"{', '.join(map(repr, LOGIT_SCORES))}, or None."
-        )
-    if method in _SCORES_OF_DECISIONS:
+    score = method if isinstance(method, LogitScore) else None
+    if isinstance(method, str) and method in LOGIT_SCORES:
+        score = make_score(method)
+    if score is None:
+        raise ValueError(_no_score(method, name))
+    if isinstance(method, str) and method in _SCORES_OF_DECISIONS:
         needed, to_logits = "decision_function", _both_sides
     else:
         needed, to_logits = "predict_proba", _log
@@ -145,7 +187,15 @@ def _logit_response(estimator, method):
             f"method={method!r} needs a classifier with {needed}, which {name} is not. "
             "Use method=None, which takes what there is."
         )
-    return lambda X: -score_logits(to_logits(getattr(estimator, needed)(X)), method)
+    return lambda X: -score.of_logits(to_logits(getattr(estimator, needed)(X)))
+
+
+def _no_score(method, name):
+    """Return the message for a method that is none for a kind of estimator."""
+    why = f"method={method!r} is not a score for {name}"
+    if isinstance(method, OODScore) or (isinstance(method, str) and method in SCORES):
+        why += ": it needs the network of a ConfidentClassifier"
+    return f"{why}. Choose one of {', '.join(map(repr, LOGIT_SCORES))}, or None."
 
 
 def _log(probabilities):

@@ -7,7 +7,12 @@ from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18
 
 from confident_clf.modules import MLP, VGG, SmallConvNet
-from confident_clf.modules._head import find_head, recorded_inputs
+from confident_clf.modules._head import (
+    find_head,
+    last_linear,
+    penultimate,
+    recorded_inputs,
+)
 
 
 class Reversed(nn.Module):
@@ -47,6 +52,8 @@ def test_name_and_features(network, shape, name):
     with recorded_inputs(head) as inputs:
         logits = network(x)
     (features,) = inputs
+    assert last_linear(network, x) is head
+    torch.testing.assert_close(penultimate(network, x), features)
     torch.testing.assert_close(features @ head.weight.T + head.bias, logits)
     network(x)
     assert len(inputs) == 1  # no hook is left
@@ -66,4 +73,27 @@ def test_refused(network):
     """Check networks that end otherwise, and that no hook is left on them."""
     with pytest.raises(ValueError, match=r"must end with a torch.nn.Linear on one"):
         find_head(network, torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"must end with a torch.nn.Linear on one"):
+        last_linear(network, torch.zeros(2, 3))
     assert not any(layer._forward_hooks for layer in network.modules())
+
+
+def test_features_are_vectors():
+    """Check that layers on sequences, and what comes after the last, do not count."""
+    middle = nn.Linear(4, 5)
+    network = nn.Sequential(
+        nn.Linear(3, 4),
+        middle,
+        nn.Tanh(),
+        nn.Unflatten(1, (5, 1)),
+        nn.Linear(1, 2),
+        nn.AdaptiveAvgPool1d(2),
+    )
+    x = torch.randn(6, 3)
+    torch.testing.assert_close(penultimate(network, x), network[0](x))
+    network[1] = nn.Identity()
+    torch.testing.assert_close(
+        penultimate(network[2:3].append(network[0]), x), x.tanh()
+    )
+    with pytest.raises(ValueError, match=r"module=Tanh has no torch.nn.Linear on one"):
+        penultimate(nn.Tanh(), x)

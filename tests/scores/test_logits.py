@@ -13,6 +13,7 @@ from confident_clf.scores import (
     LOGIT_SCORES,
     energy,
     entropy,
+    gen,
     margin,
     max_logit,
     msp,
@@ -36,9 +37,13 @@ def exact_scores(gap):
         p_top = 1 / (1 + 2 * small)
         p_other = small * p_top
         nats = -(p_top * p_top.ln() + 2 * p_other * p_other.ln())
+        power = Decimal("0.1")
+        top_term = (p_top * 2 * p_other) ** power  # 1 - p_top is 2 * p_other
+        other_term = (p_other * (1 - p_other)) ** power
         scores = {
             "energy": -(Decimal(gap) + (1 + 2 * small).ln()),
             "entropy": nats,
+            "gen": top_term + 2 * other_term,
             "margin": 1 - p_top + p_other,
             "max_logit": -Decimal(gap),
             "msp": 1 - p_top,
@@ -57,6 +62,9 @@ def test_against_scipy(n_classes):
     assert_allclose(max_logit(logits), -logits.max(axis=1))
     assert_allclose(entropy(logits), scipy_entropy(p, axis=1), atol=1e-14)
     assert_allclose(margin(logits), 1 - (p_sorted[:, -1] - p_sorted[:, -2]), atol=1e-14)
+    assert_allclose(gen(logits), ((p * (1 - p)) ** 0.1).sum(axis=1))
+    top = p_sorted[:, -2:]
+    assert_allclose(gen(logits, 0.5, 2), np.sqrt(top * (1 - top)).sum(axis=1))
 
 
 @pytest.mark.parametrize("gap", [0, 1, 20, 40, 100, 700])
@@ -82,7 +90,7 @@ def test_higher_for_undecided(method):
     assert undecided > decided
 
 
-@pytest.mark.parametrize("method", ["entropy", "margin", "msp"])
+@pytest.mark.parametrize("method", ["entropy", "gen", "margin", "msp"])
 def test_invariant_to_constant(method):
     """Check that a constant added to all logits does not change probabilities."""
     logits = random_logits()
@@ -98,7 +106,7 @@ def test_impossible_class(method):
     assert_allclose(score_logits(logits, method), expected)
 
 
-@pytest.mark.parametrize("method", ["entropy", "margin", "msp"])
+@pytest.mark.parametrize("method", ["entropy", "gen", "margin", "msp"])
 def test_certain_prediction(method):
     """Check that a probability of exactly 1 scores 0."""
     assert_array_equal(score_logits([[0.0, -np.inf, -np.inf]], method), [0.0])
@@ -107,7 +115,9 @@ def test_certain_prediction(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_nan(method):
     """Check that a NaN logit gives a NaN score, and only to its own row."""
-    scores = score_logits([[np.nan, 1.0], [0.0, 1.0]], method)
+    logits = [[np.nan, 1.0], [0.0, 1.0]]
+    assert_array_equal(np.isnan(score_logits(logits, method)), [True, False])
+    scores = score_logits(np.pad(logits, [(0, 0), (0, 1)]), method, rejects=True)
     assert_array_equal(np.isnan(scores), [True, False])
 
 
@@ -160,3 +170,44 @@ def test_msp_with_reject():
     np.testing.assert_allclose(
         msp_with_reject(extreme), [2 * np.exp(-60), 1, 0], rtol=1e-12
     )
+
+
+def test_gen_below_the_smallest_float():
+    """Check that probabilities count that underflow, though not to the power of 0.1."""
+    (score,) = gen([[0.0, 1000.0]])
+    assert_allclose(score, 2 * np.exp(-100), rtol=1e-12)
+
+
+def test_reject_is_spread_over_the_classes():
+    """Check entropy, GEN and margin against probabilities that share the rejected."""
+    logits = 3 * np.random.default_rng(0).normal(size=(200, 5))
+    p = softmax(logits, axis=1)
+    p = p[:, :4] + p[:, 4:] / 4
+    p_sorted = np.sort(p, axis=1)
+    expected = {
+        "entropy": scipy_entropy(p, axis=1),
+        "gen": ((p * (1 - p)) ** 0.1).sum(axis=1),
+        "margin": 1 - (p_sorted[:, -1] - p_sorted[:, -2]),
+    }
+    for method, scores in expected.items():
+        assert_allclose(score_logits(logits, method, rejects=True), scores, atol=1e-13)
+
+
+def test_energy_with_reject_is_its_log_odds():
+    """Check energy and maximum logit relative to the logit of rejection."""
+    logits = 3 * np.random.default_rng(0).normal(size=(200, 5))
+    p_reject = softmax(logits, axis=1)[:, 4]
+    log_odds = np.log(p_reject / (1 - p_reject))
+    assert_allclose(score_logits(logits, "energy", rejects=True), log_odds, atol=1e-12)
+    largest = logits[:, :4].max(axis=1)
+    scores = score_logits(logits, "max_logit", rejects=True)
+    assert_allclose(scores, logits[:, 4] - largest)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_surely_rejected(method):
+    """Check that large logits of which that of rejection is the largest are OOD."""
+    known, rejected = score_logits(
+        [[5.0, 0.0, 0.0], [500.0, 0.0, 600.0]], method, rejects=True
+    )
+    assert rejected > known

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What scores see of a network."""
+
+import numpy as np
+import torch
+
+from confident_clf.modules._head import last_linear, penultimate
+from confident_clf.utils._inference import inference_batch_size, map_padded
+from confident_clf.utils._tensors import as_float, as_tensor
+
+
+class NetworkView:
+    """The network in evaluation mode, NumPy in and out, whatever the batch.
+
+    Parameters
+    ----------
+    net : JointNet
+        The network, initialised.
+    n_classes : int
+        Number of classes; an output beyond them stands for rejection.
+    """
+
+    def __init__(self, net, n_classes):
+        self.net = net
+        self.n_classes = n_classes
+
+    def __call__(self, X):
+        """Return the outputs, ndarray (n, n_outputs), float64."""
+        return self.net.logits(X).astype(np.float64)
+
+    def features(self, X):
+        """Return what goes into the last linear layer, ndarray (n, d), float64."""
+        with torch.inference_mode():
+            features = self._map(lambda x: penultimate(self._module, as_float(x)), X)
+        return features.astype(np.float64)
+
+    def head(self, X):
+        """Return weight and bias of the layer that makes the outputs, float64.
+
+        `X` is a few samples to find it by.
+        """
+        self.net._set_training(False)
+        with torch.inference_mode():
+            x = as_float(as_tensor(X).to(self.net.device))
+            layer = last_linear(self._module, x)
+        weight = layer.weight.detach().cpu().numpy().astype(np.float64)
+        if layer.bias is None:
+            return weight, np.zeros(len(weight))
+        return weight, layer.bias.detach().cpu().numpy().astype(np.float64)
+
+    def gradient(self, X, weights):
+        """Return the gradient of the sum of each sample's outputs times its weights.
+
+        `X` holds floats (n, *input_shape), `weights` has the shape of the outputs; the
+        gradient, that of `X`.
+        """
+
+        def of_batch(x, weights):
+            x.requires_grad_()
+            outputs = self._module(x.clone())  # its first layer may work in place
+            return torch.autograd.grad((outputs * weights).sum(), x)[0]
+
+        with torch.enable_grad():
+            return self._map(of_batch, X, weights.astype(np.float32))
+
+    def batches(self, X):
+        """Yield batches of X as the network sees them, float32."""
+        size = inference_batch_size(X.shape[1:])
+        for start in range(0, len(X), size):
+            yield as_float(as_tensor(X[start : start + size])).numpy()
+
+    @property
+    def _module(self):
+        """The network."""
+        return self.net.module_
+
+    def _map(self, function, *arrays):
+        """Return what a function of padded batches says, in evaluation mode."""
+        self.net._set_training(False)
+        return map_padded(function, *arrays, device=self.net.device)

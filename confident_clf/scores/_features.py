@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Scores of features: what goes into the last linear layer of a network."""
+
+from abc import abstractmethod
+from numbers import Integral
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from sklearn.utils.validation import check_is_fitted
+
+from confident_clf.scores._base import OODScore
+from confident_clf.utils._sklearn import Interval
+
+
+class FeatureScore(OODScore):
+    """A score of features, fitted on those of the training samples."""
+
+    needs_fit = True
+
+    def check(self, network, X):
+        """Raise ValueError if the network has no linear layer on vectors."""
+        network.features(X)
+
+    def fit(self, network, X, y):
+        """Learn from the features of the training samples."""
+        self._learn(network.features(X), y)
+        return self
+
+    def ood_score(self, network, X):
+        """Return the score of each sample's features."""
+        check_is_fitted(self)
+        return self._of_features(network.features(X))
+
+    @abstractmethod
+    def _learn(self, features, y):
+        """Set the attributes."""
+
+    @abstractmethod
+    def _of_features(self, features):
+        """Return the scores, (n_samples,) float64."""
+
+
+def knn(features, train_features, n_neighbors=50):
+    """Score by the distance to the k-th nearest training sample [1]_.
+
+    Features are divided by their length first: it is directions that are compared.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        Features.
+    train_features : array-like of shape (n_train, n_features)
+        Features of the training samples.
+    n_neighbors : int, default=50
+        Which neighbour, k; of fewer training samples, the farthest.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64
+        Between 0 and 2, higher for out-of-distribution.
+
+    References
+    ----------
+    .. [1] Sun, Ming, Zhu and Li, "Out-of-Distribution Detection with Deep Nearest
+       Neighbors", ICML 2022, section 3.
+
+    Examples
+    --------
+    >>> from confident_clf.scores import knn
+    >>> knn([[2.0, 0.0], [0.0, 5.0]], [[1.0, 0.0], [3.0, 0.0]], 2).round(3).tolist()
+    [0.0, 1.414]
+    """
+    train = _directions(train_features)
+    return _kth_distance(_directions(features), train, n_neighbors)
+
+
+def _directions(features):
+    """Return features divided by their length; zeros stay zeros."""
+    return normalize(np.asarray(features, dtype=np.float64))
+
+
+def _kth_distance(rows, train, n_neighbors):
+    """Return the distance of each row to its k-th nearest training row."""
+    k = min(n_neighbors, len(train))
+    # In many dimensions a tree is slower than a matrix product.
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(train)
+    kth = search.kneighbors(rows, return_distance=False)[:, -1]
+    # The search subtracts large products of which the small distances are left, which
+    # rounds by 1e-8 and differently in every batch.
+    return np.linalg.norm(rows - train[kth], axis=1)
+
+
+class KNN(FeatureScore):
+    """Distance to the k-th nearest training sample in feature space [1]_.
+
+    See :func:`knn`. Keeps the features of all training samples.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=50
+        Which neighbour, k; of fewer training samples, the farthest.
+
+    Attributes
+    ----------
+    directions_ : ndarray of shape (n_train, n_features)
+        Features of the training samples, divided by their length.
+
+    References
+    ----------
+    .. [1] Sun, Ming, Zhu and Li, "Out-of-Distribution Detection with Deep Nearest
+       Neighbors", ICML 2022, section 3.
+
+    Examples
+    --------
+    >>> from confident_clf import ConfidentClassifier
+    >>> from confident_clf.scores import KNN
+    >>> clf = ConfidentClassifier(method=KNN(n_neighbors=10))
+    """
+
+    _parameter_constraints: dict = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, *, n_neighbors=50):
+        self.n_neighbors = n_neighbors
+
+    def _learn(self, features, y):
+        self.directions_ = _directions(features)
+
+    def _of_features(self, features):
+        return _kth_distance(_directions(features), self.directions_, self.n_neighbors)

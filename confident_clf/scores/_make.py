@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the parameter `method` stands for."""
+
+from functools import partial
+
+from confident_clf.scores._base import NamedScore, OODScore
+from confident_clf.scores._features import KNN
+from confident_clf.scores._gaussian import RMD, Mahalanobis
+from confident_clf.scores._gen import GEN
+from confident_clf.scores._head import ReAct, ViM
+from confident_clf.scores._logits import LOGIT_SCORES
+from confident_clf.scores._odin import ODIN
+
+SCORES = {name: partial(NamedScore, name) for name in LOGIT_SCORES} | {
+    "gen": GEN,
+    "knn": KNN,
+    "mahalanobis": Mahalanobis,
+    "odin": ODIN,
+    "react": ReAct,
+    "rmd": RMD,
+    "vim": ViM,
+}
+
+
+def make_score(method):
+    """Return the score that a method stands for, its parameters checked.
+
+    Parameters
+    ----------
+    method : str or OODScore
+        A name, for the score with default parameters, or a score.
+
+    Returns
+    -------
+    OODScore
+        The score, not fitted unless `method` is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such score, or one of its parameters is out of range.
+    """
+    if isinstance(method, str) and method in SCORES:
+        return SCORES[method]()
+    if not isinstance(method, OODScore):
+        raise ValueError(
+            f"method={method!r} is not a score. Choose one of "
+            f"{', '.join(map(repr, sorted(SCORES)))}, or a score object such as ODIN()."
+        )
+    if hasattr(method, "_parameter_constraints"):
+        method._validate_params()
+    return method
+
+
+def same_score(one, other):
+    """Return whether two scores are of one kind and have the same parameters.
+
+    Parameters
+    ----------
+    one, other : OODScore
+        Fitted or not.
+
+    Returns
+    -------
+    bool
+        True if a fitted one can stand for the other.
+    """
+    return type(one) is type(other) and one.get_params() == other.get_params()
