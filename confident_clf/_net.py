@@ -16,7 +16,11 @@ from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
-from confident_clf.utils._inference import map_padded
+from confident_clf.utils._inference import (
+    environment,
+    map_padded,
+    sizes_that_round_alike,
+)
 from confident_clf.utils._optim import descend
 from confident_clf.utils._precision import in_full
 from confident_clf.utils._schedules import ScheduledRates
@@ -94,6 +98,7 @@ class JointNet(NeuralNet):
         super().initialize_module()
         if self.source is not None:
             self.source_ = clone(self.source)
+        self.inference_sizes_ = None, None
         return self
 
     def get_iterator(self, dataset, training=False):
@@ -125,6 +130,7 @@ class JointNet(NeuralNet):
             self.notify("on_train_end", X=data, y=None)
         self.rates_.restore()
         del self.rates_
+        self._choose_inference_sizes(tuple(x.shape[1:]))
         return self
 
     def _prepare_source(self, x, x_ood):
@@ -332,10 +338,22 @@ class JointNet(NeuralNet):
             Unnormalised log-probabilities.
         """
         self._set_training(False)
+        environment_, sizes = self.inference_sizes_
+        if environment(self.device) != environment_:
+            sizes = None
         with torch.inference_mode():
             return map_padded(
-                lambda batch: self.module_(as_float(batch)), x, device=self.device
+                lambda batch: self.module_(as_float(batch)),
+                x,
+                device=self.device,
+                sizes=sizes,
             )
+
+    def _choose_inference_sizes(self, input_shape):
+        """Find the sizes of batches that round alike, here and now."""
+        self._set_training(False)
+        sizes = sizes_that_round_alike(self.module_, input_shape, self.device)
+        self.inference_sizes_ = environment(self.device), sizes
 
     def sample(self, n):
         """Return `n` samples of the source, ndarray (n, *input_shape), float32."""
