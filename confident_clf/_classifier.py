@@ -21,12 +21,13 @@ from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
 from confident_clf.utils._device import resolve_device
 from confident_clf.utils._optim import adamw
-from confident_clf.utils._precision import prefer_channels_last, use_bfloat16
+from confident_clf.utils._precision import flop, prefer_channels_last, use_bfloat16
 from confident_clf.utils._schedules import SCHEDULES, resolve_schedule
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._state import unchanged_on_error
 from confident_clf.utils._tensors import as_float, as_tensor
+from confident_clf.utils._threads import MIN_FLOP
 
 
 class ConfidentClassifier(
@@ -387,7 +388,8 @@ class ConfidentClassifier(
         with seeded(draw_seed(self.random_state), device):
             net = self._make_net(X, source, device)
             self._check_method(net, X)
-            self.net_ = self._train(net, X, y, X_ood, one_pass)
+            with net.threads():
+                self.net_ = self._train(net, X, y, X_ood, one_pass)
             self._fit_method(X, y)
 
     def _go_on(self, X, y, X_ood, one_pass=False):
@@ -399,7 +401,8 @@ class ConfidentClassifier(
         seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
             self._check_method(net, X)
-            self.net_ = self._train(net, X, y, X_ood, one_pass)
+            with net.threads():
+                self.net_ = self._train(net, X, y, X_ood, one_pass)
             self._fit_method(X, y)
 
     def _train(self, net, X, y, X_ood, one_pass):
@@ -462,7 +465,9 @@ class ConfidentClassifier(
         few = as_float(self._as_tensor(X[:4])).to(device)
         check_classifier(net.module_, few, n_outputs)
         prefer_channels_last(net.module_, few)
-        net.bfloat16 = use_bfloat16(self.precision, net.module_, few)
+        work = flop(net.module_, few) / len(few)
+        net.bfloat16 = use_bfloat16(self.precision, device, work)
+        net.single_thread = device.type == "cpu" and work * self.batch_size < MIN_FLOP
         if source is not None and source.makes_inputs:
             warn_of_batch_norm(net.module_)
         return net

@@ -25,6 +25,7 @@ from confident_clf.utils._optim import descend
 from confident_clf.utils._precision import in_full
 from confident_clf.utils._schedules import ScheduledRates
 from confident_clf.utils._tensors import as_float
+from confident_clf.utils._threads import one_thread
 
 
 class StopTraining(Exception):
@@ -66,6 +67,8 @@ class JointNet(NeuralNet):
         Maps a batch of training samples to the batch to train on.
     bfloat16 : bool, default=False
         Whether the networks compute in bfloat16 while training.
+    single_thread : bool, default=False
+        Whether the networks are too small for more than one thread.
     **kwargs
         Parameters of :class:`skorch.NeuralNet`.
     """
@@ -80,6 +83,7 @@ class JointNet(NeuralNet):
         label_smoothing=0.0,
         augment=None,
         bfloat16=False,
+        single_thread=False,
         **kwargs,
     ):
         # skorch refuses torch objects that are set after its own constructor.
@@ -89,6 +93,7 @@ class JointNet(NeuralNet):
         self.label_smoothing = label_smoothing
         self.augment = augment
         self.bfloat16 = bfloat16
+        self.single_thread = single_thread
         super().__init__(
             module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
         )
@@ -146,6 +151,10 @@ class JointNet(NeuralNet):
         if not self.bfloat16:
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+
+    def threads(self):
+        """Use as many threads as the networks are worth."""
+        return one_thread(self.single_thread)
 
     @contextmanager
     def _early_stopping(self, patience):
@@ -338,10 +347,10 @@ class JointNet(NeuralNet):
             Unnormalised log-probabilities.
         """
         self._set_training(False)
-        environment_, sizes = self.inference_sizes_
-        if environment(self.device) != environment_:
-            sizes = None
-        with torch.inference_mode():
+        with self.threads(), torch.inference_mode():
+            environment_, sizes = self.inference_sizes_
+            if environment(self.device) != environment_:
+                sizes = None
             return map_padded(
                 lambda batch: self.module_(as_float(batch)),
                 x,
@@ -358,5 +367,5 @@ class JointNet(NeuralNet):
     def sample(self, n):
         """Return `n` samples of the source, ndarray (n, *input_shape), float32."""
         self._set_training(False)
-        with torch.inference_mode():
+        with self.threads(), torch.inference_mode():
             return self.source_.sample(n).cpu().numpy()

@@ -77,4 +77,5 @@ class NetworkView:
     def _map(self, function, *arrays):
         """Return what a function of padded batches says, in evaluation mode."""
         self.net._set_training(False)
-        return map_padded(function, *arrays, device=self.net.device)
+        with self.net.threads():
+            return map_padded(function, *arrays, device=self.net.device)

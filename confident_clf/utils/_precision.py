@@ -10,17 +10,17 @@ from torch.nn.modules.conv import _ConvNd
 MIN_FLOP = 1e7
 
 
-def use_bfloat16(precision, network, x):
+def use_bfloat16(precision, device, flop_per_sample):
     """Return whether to train a network in bfloat16.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
         "auto": where the hardware multiplies bfloat16, and the network is large.
-    network : nn.Module
-        In training mode before and after.
-    x : Tensor of shape (n, *input_shape)
-        A few samples on the device of the network.
+    device : torch.device
+        Where to train.
+    flop_per_sample : float
+        Floating-point operations of a pass of one sample.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def use_bfloat16(precision, network, x):
     """
     if precision != "auto":
         return precision == "bfloat16"
-    return multiplies_bfloat16(x.device) and flop(network, x) / len(x) >= MIN_FLOP
+    return multiplies_bfloat16(device) and flop_per_sample >= MIN_FLOP
 
 
 def multiplies_bfloat16(device):

@@ -56,6 +56,7 @@ def test_another_number_of_threads_has_one_size():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 3
     clf = ConfidentClassifier(ood_source=None, max_epochs=1).fit(X, y)
+    clf.net_.single_thread = False
     (_, _, n_threads, _), sizes = clf.net_.inference_sizes_
     assert n_threads == torch.get_num_threads() and sizes[-1] == 1024
     seen = []

@@ -85,13 +85,11 @@ def test_flop_of_a_convolutional_network():
 
 def test_auto_asks_hardware_and_network():
     """Check "auto" for small and large networks, here and on a device without it."""
-    small = nn.Linear(10, 10), torch.zeros(4, 10)
-    large = nn.Linear(3000, 3000), torch.zeros(4, 3000)
     here = multiplies_bfloat16(CPU)
-    assert not use_bfloat16("auto", *small)
-    assert use_bfloat16("auto", *large) == here
-    assert use_bfloat16("bfloat16", *small)
-    assert not use_bfloat16("float32", *large)
+    assert not use_bfloat16("auto", CPU, 9e6)
+    assert use_bfloat16("auto", CPU, 2e7) == here
+    assert use_bfloat16("bfloat16", CPU, 1.0)
+    assert not use_bfloat16("float32", CPU, 1e12)
     assert not multiplies_bfloat16(torch.device("meta"))
 
 
