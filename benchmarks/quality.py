@@ -231,8 +231,10 @@ def key(result):
 def _cell(values, key):
     """Return mean and spread of one figure."""
     digits = 0 if key == "seconds" else 4 if key == "accuracy" else 3
-    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.{digits}f} ± {spread:.{digits}f}"
+    mean = f"{np.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
 def main():
