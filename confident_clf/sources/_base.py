@@ -78,6 +78,20 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             Where networks and samples must be.
         """
 
+    def make_networks(self, input_shape, device) -> None:
+        """Make the source's own networks and their optimizers, untrained.
+
+        Called when a file is loaded, whose tensors the networks then get; a source that
+        has networks calls it in :meth:`prepare` too.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample.
+        device : torch.device
+            Where the networks must be.
+        """
+
     def step(self, x: Tensor, net) -> dict[str, Tensor]:
         """Move the source's own networks on one batch.
 
