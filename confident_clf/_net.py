@@ -178,6 +178,14 @@ class JointNet(NeuralNet):
         vars(twin).update(deepcopy(vars(self)))
         return twin
 
+    def __setstate__(self, state):
+        """Unpickle; where there is no GPU, sources are on the CPU as the net is."""
+        super().__setstate__(state)
+        source = getattr(self, "source_", None)
+        for part in [] if source is None else source.modules():
+            if "device" in vars(part):
+                part.device = torch.device(self.device)
+
     @property
     def _default_callbacks(self):
         """Return skorch's, but those that collect the losses of every batch."""

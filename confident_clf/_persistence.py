@@ -169,7 +169,10 @@ def load(path, *, device=None, max_size=2**32, **given):
         return estimator_from(data, device, given)
     except Exception as error:
         # Whatever a hostile file makes fail, in torch or scikit-learn, is its fault.
-        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}.") from error
+        why = str(error)[:1000].rstrip(".")
+        if not isinstance(error, ValueError):
+            why = f"what it describes cannot be made ({type(error).__name__}: {why})"
+        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {why}.") from error
 
 
 def estimator_from(data, device, given):

@@ -63,24 +63,30 @@ def write(path, header, tensors):
     """
     text = json.dumps(header, allow_nan=False, separators=(",", ":"))
     metadata = {_KEY: text, "sha256": _checksum(text, tensors)}
-    # The rest of the header is a line for each tensor.
-    if len(json.dumps(metadata)) > MAX_HEADER - 2**21 or len(tensors) > MAX_TENSORS:
-        raise ValueError(
-            f"A file has room for {MAX_HEADER - 2**21} characters of parameters and "
-            f"{MAX_TENSORS} tensors; the estimator takes {len(text)} and "
-            f"{len(tensors)}. Look for large lists or strings among its parameters, "
-            "classes and feature names, or use joblib."
-        )
     folder, name = os.path.split(os.path.abspath(path))
     unfinished = os.path.join(folder, f".{name}.{uuid4().hex}.tmp")
     try:
+        # Where it cannot be opened, safetensors' error would be no OSError.
+        open(unfinished, "xb").close()
         save_file(tensors, unfinished, metadata)
         with open(unfinished, "rb+") as file:
+            size = int.from_bytes(file.read(8), "little")
+            _check_size(size, len(tensors))
             os.fsync(file.fileno())
         os.replace(unfinished, os.path.join(folder, name))
     finally:
         if os.path.exists(unfinished):
             os.remove(unfinished)
+
+
+def _check_size(size, n_tensors):
+    """Raise ValueError if the header is more than `parse` takes."""
+    if size > MAX_HEADER or n_tensors > MAX_TENSORS:
+        raise ValueError(
+            f"A file has room for {MAX_HEADER} bytes of parameters and {MAX_TENSORS} "
+            f"tensors; the estimator takes {size} and {n_tensors}. Look for long lists "
+            "or strings among its parameters, classes and feature names, or use joblib."
+        )
 
 
 def read(path, max_size):

@@ -8,9 +8,12 @@ the file: so a header cannot ask for a network that the file does not fill.
 
 import math
 import warnings
+from functools import partial
+from numbers import Real
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from skorch.history import History
 from torch import nn
 
@@ -129,7 +132,8 @@ def _restore_net(reader, clf, state):
     if not (source is None or isinstance(source, OODSource)):
         raise ValueError("ood_source is no source")
     tensors = _tensors(reader, state["network"])
-    _check_size(lambda: build_classifier(factory, shape, n_outputs), tensors, "module")
+    build = partial(build_classifier, factory, shape, n_outputs)
+    _check_size(reader, build, tensors, "module")
     net = clf._new_net(factory, source, device, n_outputs)
     net.ood_target, net.bfloat16 = state["ood_target"], bool(state["bfloat16"])
     with seeded(0, device):
@@ -159,7 +163,7 @@ def _restore_score(reader, clf, state):
     if "kept" in state:
         score = reader.decode(state["kept"], "method")
     else:
-        score = type(make_score(clf.method))(**clf.method.get_params(deep=False))
+        score = clone(make_score(clf.method))
         reader.set_attributes(score, state["attributes"], "method")
     return make_score(score)
 
@@ -189,15 +193,17 @@ def _tensors(reader, state):
     return {str(name): reader.take(key) for name, key in state["tensors"].items()}
 
 
-def _check_size(build, tensors, role):
+def _check_size(reader, build, tensors, role):
     """Raise ValueError unless a network that would be built has these tensors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of building come when it is built
         try:
             with torch.device("meta"):
                 expected = build().state_dict()
-        except NotImplementedError:
-            return  # a network of the user's that cannot be built without memory
+        except Exception:
+            if reader.given:
+                return  # not every network of a user's can be built without memory
+            raise
     _check_same(expected, tensors, role)
 
 
@@ -221,9 +227,9 @@ def _set_tensors(network, tensors, state, role):
     """Set the tensors of a network, and how they lie in memory."""
     _check_same(network.state_dict(), tensors, role)
     network.load_state_dict(tensors)
-    layouts = {name: p for name, p in network.named_parameters()}
+    parameters = dict(network.named_parameters())
     for name in state["channels_last"]:
-        parameter = layouts[name]
+        parameter = parameters[name]
         layout = torch.empty_like(parameter, memory_format=torch.channels_last)
         parameter.data = layout.copy_(parameter.data)
 
@@ -270,8 +276,8 @@ def _restore_source(reader, source, state, shape):
         for buffer in part["buffers"]
     ]
     networks = {name: t for name, t in tensors.items() if name not in buffers}
-    probe = type(source)(**source.get_params(deep=False))
-    _check_size(lambda: _with_networks(probe, shape, "meta"), networks, "ood_source")
+    build = partial(_with_networks, clone(source), shape, "meta")
+    _check_size(reader, build, networks, "ood_source")
     _with_networks(source, shape, reader.device)
     if set(parts) != set(_parts(source)):
         raise ValueError("ood_source does not fit the file")
@@ -288,39 +294,40 @@ def _with_networks(source, shape, device):
 
 def _restore_part(reader, part, state, prefix, tensors):
     """Set the attributes of one source, and make room for its buffers."""
-    reader.set_attributes(
-        part, state["attributes"], "ood_source", also_hidden=_OF_TORCH
-    )
+    attributes = state["attributes"]
+    reader.set_attributes(part, attributes, "ood_source", also_hidden=_OF_TORCH)
     for name, is_there in state["buffers"].items():
-        tensor = tensors[f"{prefix}.{name}" if prefix else name] if is_there else None
-        part.register_buffer(
-            name, tensor if tensor is None else tensor.to(reader.device)
-        )
+        buffer = None
+        if is_there:
+            tensor = tensors[f"{prefix}.{name}" if prefix else name]
+            buffer = tensor.to(reader.device, copy=True)
+        part.register_buffer(name, buffer)
     if state["frozen"]:
         part.requires_grad_(False).eval()
 
 
 def _columns(history):
-    """Return a history as arrays; without the records of single batches."""
-    names = {name for row in history for name in row if name != "batches"}
-    columns = {"n_epochs": len(history)}
-    for name in sorted(names):
+    """Return a history as arrays of rows and values; without single batches."""
+    columns = {}
+    for name in sorted({name for row in history for name in row}):
         rows = [i for i, row in enumerate(history) if name in row]
         values = [history[i][name] for i in rows]
-        if len({type(value) for value in values} & {bool, int, float}) == 1:
-            columns[name] = [np.array(rows), np.array(values)]
+        if all(isinstance(value, Real | np.bool_) for value in values):
+            columns[name] = [np.array(rows, dtype=np.int64), np.array(values)]
     return columns
 
 
 def _rows(columns):
-    """Return the rows of a history."""
-    n = columns.pop("n_epochs")
-    if type(n) is not int or not 0 <= n <= _MAX_EPOCHS:
-        raise ValueError(f"n_epochs is not in 0..{_MAX_EPOCHS}")
+    """Return the rows of a history; no more of them than its longest column has."""
+    n_epochs = max((len(rows) for rows, _ in columns.values()), default=0)
+    if n_epochs > _MAX_EPOCHS:
+        raise ValueError(f"history has {n_epochs} epochs, more than {_MAX_EPOCHS}")
     history = History()
-    for _ in range(n):
+    for _ in range(n_epochs):
         history.new_epoch()
     for name, (rows, values) in columns.items():
+        if rows.dtype != np.int64 or rows.ndim != 1 or values.ndim != 1:
+            raise ValueError("history has no columns")
         for row, value in zip(rows.tolist(), values.tolist(), strict=True):
             history[row][name] = value
     return history
