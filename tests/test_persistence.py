@@ -53,7 +53,9 @@ X, Y = X[Y < 5][:200] / 16, Y[Y < 5][:200]
 IMAGES = (X * 255).astype(np.uint8).reshape(-1, 1, 8, 8)
 DATA = Path(__file__).parent / "data"
 narrow = partial(MLP, hidden=(8,))
-fast = partial(ConfidentClassifier, narrow, latent_dim=4, max_epochs=1, random_state=0)
+fast = partial(
+    ConfidentClassifier, module=narrow, latent_dim=4, max_epochs=1, random_state=0
+)
 
 
 @pytest.fixture
@@ -121,9 +123,16 @@ def test_every_source(name, kind, through_file):
 
 @pytest.mark.parametrize(
     "method",
-    ["msp", "odin", "energy", "max_logit", "entropy", "margin", "gen"]
-    + ["react", "knn", "mahalanobis", "rmd", "vim"]
-    + [ODIN(temperature=10), GEN(gamma=0.5), KNN(n_neighbors=3), ViM(n_components=2)],
+    [
+        *("msp", "odin", "energy", "max_logit", "entropy", "margin", "gen"),
+        *("react", "knn", "mahalanobis", "rmd", "vim"),
+        *(
+            ODIN(temperature=10),
+            GEN(gamma=0.5),
+            KNN(n_neighbors=3),
+            ViM(n_components=2),
+        ),
+    ],
     ids=str,
 )
 def test_every_score(method, through_file):
@@ -138,7 +147,7 @@ def test_every_score(method, through_file):
     "labels",
     [
         Y.astype(np.uint8),
-        Y - 2.5,
+        Y - 2.0,
         np.array(["ä", "b", "long", "d", "e"])[Y],
         np.array(["a", "b", "c", "d", "e"], dtype=object)[Y],
     ],
@@ -271,22 +280,19 @@ def test_what_the_user_gives(through_file):
     """Check that own classes and functions are asked for, and then all is the same."""
     own = {
         "module": OwnNetwork,
-        "ood_source": JointGAN(lambda *args: DCGenerator(*args, width=2)),
+        "ood_source": Shifted(),
         "method": ScaledNorm(),
         "augment": lambda x: x,
         "lr_schedule": lambda progress: 1.0,
         "callbacks": [Callback()],
-        "image_shape": None,
         "random_state": np.random.RandomState(0),
     }
-    own["ood_source"] = Shifted()
     with pytest.warns(UserWarning, match="BatchNorm"):
         clf = ConfidentClassifier(max_epochs=1, **own).fit(X, Y)
-    with pytest.raises(ValueError, match="needs module, ood_source, lr_schedule"):
+    with pytest.raises(ValueError, match=r"augment=\.\.\., callbacks.*random_state=\.\.\.\)"):
         through_file(clf)
-    asked = {name: value for name, value in own.items() if name != "image_shape"}
-    asked |= {"augment": None, "callbacks": None, "random_state": 3}
-    loaded = through_file(clf, **asked)
+    for_training = {"augment": None, "callbacks": None, "random_state": 3}
+    loaded = through_file(clf, **own | for_training)
     assert_same(clf, loaded, X_OOD, "predict_proba", "ood_score")
     loaded.random_state = clf.random_state = 0
     assert_same(clf, loaded, 5, "sample_ood")
@@ -304,7 +310,7 @@ def test_what_the_user_gives_to_what_is_inside(through_file):
         through_file(detector, estimator__module=MLP)
     with pytest.raises(ValueError, match="module is not asked for"):
         through_file(detector, estimator__module=OwnNetwork, module=MLP)
-    with pytest.raises(ValueError, match="'estimator__module' parameter|'module'"):
+    with pytest.raises(ValueError, match="'module' parameter"):
         through_file(detector, estimator__module="MLP")
 
 
@@ -321,7 +327,8 @@ def test_parameters_that_changed_after_fit(through_file):
 @pytest.mark.parametrize("ood_source", ["joint", ["gan", "noise"]])
 def test_going_on(ood_source, through_file):
     """Check that training goes on with the same networks and new optimizers."""
-    clf = fast(ood_source=ood_source, warm_start=True, max_epochs=5, lr=0.01).fit(X, Y)
+    clf = fast(ood_source=ood_source, warm_start=True, max_epochs=5, lr=0.03)
+    clf.fit(X, Y)
     one, other = through_file(clf), through_file(clf)
     source = one.net_.source_
     for optimizer in (one.net_.optimizer_, *source.optimizers()):
@@ -361,6 +368,7 @@ def test_too_much_for_a_file(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="room for 1000 bytes"):
         save(fast(ood_source=None).fit(X, Y), tmp_path / "it.safetensors")
     assert os.listdir(tmp_path) == []
+    monkeypatch.undo()
     with pytest.raises(FileNotFoundError):
         save(fast(ood_source=None).fit(X, Y), tmp_path / "no" / "it.safetensors")
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 
 FORMAT = 1
 _KEY = "confident_clf"
@@ -63,15 +63,14 @@ def write(path, header, tensors):
     """
     text = json.dumps(header, allow_nan=False, separators=(",", ":"))
     metadata = {_KEY: text, "sha256": _checksum(text, tensors)}
+    data = serialize(tensors, metadata)
+    _check_size(int.from_bytes(data[:8], "little"), len(tensors))
     folder, name = os.path.split(os.path.abspath(path))
     unfinished = os.path.join(folder, f".{name}.{uuid4().hex}.tmp")
     try:
-        # Where it cannot be opened, safetensors' error would be no OSError.
-        open(unfinished, "xb").close()
-        save_file(tensors, unfinished, metadata)
-        with open(unfinished, "rb+") as file:
-            size = int.from_bytes(file.read(8), "little")
-            _check_size(size, len(tensors))
+        with open(unfinished, "xb") as file:
+            file.write(data)
+            file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, os.path.join(folder, name))
     finally:

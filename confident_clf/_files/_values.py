@@ -88,8 +88,11 @@ class ValueWriter:
     def _encode_array(self, array, name):
         """Return an array of numbers as a tensor, one of strings as a list."""
         if array.dtype.kind in "biuf" and array.dtype.itemsize <= 8:
-            native = array.astype(array.dtype.newbyteorder("="), order="C")
-            return {"array": self.add(torch.from_numpy(native), name)}
+            # How a matrix lies in memory decides how its products round.
+            turned = array.ndim > 1 and array.strides[0] < array.strides[-1]
+            rows = array.T if turned else array
+            native = rows.astype(array.dtype.newbyteorder("="), order="C")
+            return {"array": [self.add(torch.from_numpy(native), name), turned]}
         if array.ndim == 1 and array.dtype.kind == "U":
             if array.dtype.itemsize // 4 * array.size > _MAX_STRINGS:
                 raise CannotKeep(f"{name} is an array of {array.nbytes} bytes of text")
@@ -175,8 +178,10 @@ class ValueReader:
             return np.str_(value)
         return self._dtype(dtype, name).type(value)
 
-    def _array(self, key, name):
-        return self.take(key).numpy().copy()
+    def _array(self, pair, name):
+        key, turned = pair
+        array = self.take(key).numpy().copy()
+        return array.T if turned else array
 
     def _strings(self, items, name):
         if not isinstance(items, list) or not all(isinstance(s, str) for s in items):
