@@ -289,7 +289,7 @@ def test_what_the_user_gives(through_file):
     }
     with pytest.warns(UserWarning, match="BatchNorm"):
         clf = ConfidentClassifier(max_epochs=1, **own).fit(X, Y)
-    with pytest.raises(ValueError, match=r"augment=\.\.\., callbacks.*random_state=\.\.\.\)"):
+    with pytest.raises(ValueError, match=r"augment=.*, callbacks=.*method="):
         through_file(clf)
     for_training = {"augment": None, "callbacks": None, "random_state": 3}
     loaded = through_file(clf, **own | for_training)

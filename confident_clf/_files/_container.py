@@ -62,6 +62,7 @@ def write(path, header, tensors):
         If the header or the number of tensors is more than `parse` takes.
     """
     text = json.dumps(header, allow_nan=False, separators=(",", ":"))
+    _check_size(len(text), len(tensors))
     metadata = {_KEY: text, "sha256": _checksum(text, tensors)}
     data = serialize(tensors, metadata)
     _check_size(int.from_bytes(data[:8], "little"), len(tensors))
