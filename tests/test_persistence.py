@@ -147,11 +147,12 @@ def test_every_score(method, through_file):
     "labels",
     [
         Y.astype(np.uint8),
+        Y.astype(np.uint16),
         Y - 2.0,
         np.array(["ä", "b", "long", "d", "e"])[Y],
         np.array(["a", "b", "c", "d", "e"], dtype=object)[Y],
     ],
-    ids=["uint8", "float", "str", "object"],
+    ids=["uint8", "uint16", "float", "str", "object"],
 )
 def test_every_kind_of_label(labels, through_file):
     """Check that labels come back with their dtype."""
