@@ -100,7 +100,7 @@ HOSTILE = [
     *(None, True, -1, 0, 1, 3, 2**31, 2**62, 10**30, 0.5, 1e308, "", "auto", "é\0"),
     *("os.system", "__class__", "predict", "cuda", [], {}, [[]], ["a"] * 1000),
     *({"object": "Pipeline"}, {"object": "system", "params": {}, "state": {}}),
-    *({"same": 0}, {"same": 3}, {"given": True}, {"array": ["0.a", False]}),
+    *({"same": 0}, {"same": 3}, {"given": True}, {"array": ["0.a", False, None]}),
     *({"tuple": [10**6] * 4}, {"float": "nan"}, {"strings": ["a" * 9999] * 99}),
     *({"scalar": ["int8", 300]}, {"scalar": ["S9999999", "a"]}, {"dtype": "O"}),
     {"network": "VGG", "keywords": {"dict": [["hidden", 10**9]]}},
@@ -302,7 +302,7 @@ def test_a_tensor_used_twice(outcome):
     header, tensors = opened()
     node = header["estimator"]["state"]["classes_"]
     tensors["big"] = torch.zeros(2**20)
-    node = {"array": ["big", False]}
+    node = {"array": ["big", False, None]}
     header["estimator"]["state"]["x_"] = [node] * 1000
     assert "'big' is missing, or used twice" in outcome(sealed(header, tensors))
     header["estimator"]["state"].pop("x_")

@@ -87,6 +87,8 @@ _NETWORKS = {
 }
 # Parameters that hold estimators; what is in them must be kept.
 _HOLD_ESTIMATORS = ("estimator", "steps")
+# A folder that a file names may not be one to read or write: joblib's has pickles.
+_FOLDERS = ("checkpoint", "memory")
 # What load must find, so that predict finds it.
 _REQUIRED = {
     ConfidentClassifier: (),
@@ -171,8 +173,7 @@ class Writer(ValueWriter):
         path = join(path, name)
         if isinstance(owner, OODSource | OODScore) or name in _HOLD_ESTIMATORS:
             return self.encode(value, path)
-        # A folder named by a file is where joblib would look for pickles.
-        is_folder = name == "memory" and value is not None
+        is_folder = name in _FOLDERS and value is not None
         node = {} if is_folder else self.attempt(value, path)
         if "kept" not in node and path not in self.given:
             self.given.append(path)

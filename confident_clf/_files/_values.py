@@ -13,6 +13,8 @@ import torch
 MAX_DEPTH = 50
 # Characters, so 64 MiB: NumPy gives every string of an array the room of the longest.
 _MAX_STRINGS = 2**24
+# Not every torch and safetensors has these.
+_SIGNED = {"uint16": "int16", "uint32": "int32", "uint64": "int64"}
 _SCALARS = (bool, int, float, str, type(None))
 
 
@@ -92,7 +94,12 @@ class ValueWriter:
             turned = array.ndim > 1 and array.strides[0] < array.strides[-1]
             rows = array.T if turned else array
             native = rows.astype(array.dtype.newbyteorder("="), order="C")
-            return {"array": [self.add(torch.from_numpy(native), name), turned]}
+            unsigned = native.dtype.name if native.dtype.name in _SIGNED else None
+            if unsigned:
+                native = native.view(_SIGNED[unsigned])
+            return {
+                "array": [self.add(torch.from_numpy(native), name), turned, unsigned]
+            }
         if array.ndim == 1 and array.dtype.kind == "U":
             if array.dtype.itemsize // 4 * array.size > _MAX_STRINGS:
                 raise CannotKeep(f"{name} is an array of {array.nbytes} bytes of text")
@@ -178,9 +185,13 @@ class ValueReader:
             return np.str_(value)
         return self._dtype(dtype, name).type(value)
 
-    def _array(self, pair, name):
-        key, turned = pair
+    def _array(self, form, name):
+        key, turned, unsigned = form
         array = self.take(key).numpy().copy()
+        if unsigned is not None:
+            if array.dtype.name != _SIGNED[unsigned]:
+                raise ValueError(f"{name} is no array of {unsigned}")
+            array = array.view(unsigned)
         return array.T if turned else array
 
     def _strings(self, items, name):

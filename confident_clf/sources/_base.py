@@ -18,7 +18,8 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     To write one, store the constructor's parameters under their names after
     ``super().__init__()``, and define :meth:`sample`; :meth:`prepare` sees the training
     data before the first epoch, and :meth:`step` runs before each step of the
-    classifier. Samples are in the units of the batches that the classifier sees: those
+    classifier. One with networks defines :meth:`make_networks`, so that files can hold
+    it. Samples are in the units of the batches that the classifier sees: those
     of X, or [0, 1] where X is uint8.
 
     Examples
