@@ -10,9 +10,12 @@ import os
 import stat
 import sys
 from hashlib import sha256
-from importlib.metadata import version
 from uuid import uuid4
 
+import numpy
+import safetensors
+import sklearn
+import skorch
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
@@ -20,7 +23,6 @@ from safetensors.torch import save as serialize
 
 FORMAT = 1
 _KEY = "confident_clf"
-_PACKAGES = ("confident_clf", "numpy", "safetensors", "scikit-learn", "skorch", "torch")
 # What a header of 4 MiB can make of memory, however hostile, is about 100 MiB.
 MAX_HEADER = 2**22
 MAX_TENSORS = 10_000
@@ -32,16 +34,19 @@ def library_versions(own_version):
     Parameters
     ----------
     own_version : str
-        That of this package, which need not be installed.
+        That of this package.
 
     Returns
     -------
     dict of str to str
         With "python".
     """
-    others = {name: version(name) for name in _PACKAGES if name != "confident_clf"}
-    python = ".".join(map(str, sys.version_info[:3]))
-    return {"confident_clf": own_version, "python": python, **others}
+    libraries = (numpy, safetensors, sklearn, skorch, torch)
+    return {
+        "confident_clf": own_version,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        **{library.__name__: str(library.__version__) for library in libraries},
+    }
 
 
 def write(path, header, tensors):

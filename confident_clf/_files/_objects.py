@@ -101,15 +101,17 @@ _MAX_NUMBERS = 1000
 
 
 def join(path, name):
-    """Return the name of a parameter of an estimator, as in `get_params`.
-
-    That of the fitted estimator, ``estimator_``, is the same as that of the parameter;
-    a detector inside an open-set classifier has the parameters of that.
-    """
-    name = name.rstrip("_")
-    if name == "detector":
-        return path
+    """Return the name of a parameter inside an estimator, as in `get_params`."""
     return f"{path}__{name}" if path else name
+
+
+def join_learnt(path, name):
+    """Return the name that parameters inside a learnt attribute have.
+
+    It is the same for a fitted ``estimator_`` as for the parameter that it is a clone
+    of; a detector in an open-set classifier has the parameters of that.
+    """
+    return path if name == "detector_" else join(path, name.removesuffix("_"))
 
 
 class Writer(ValueWriter):
@@ -183,7 +185,7 @@ class Writer(ValueWriter):
         """Return what an object has learnt."""
         params = value.get_params(deep=False)
         return {
-            name: self.encode(attribute, join(path, name))
+            name: self.encode(attribute, join_learnt(path, name))
             for name, attribute in vars(value).items()
             if name not in params and name != "_metadata_request"
         }
@@ -298,7 +300,7 @@ class Reader(ValueReader):
                 or name in also_hidden
             ):
                 raise ValueError(f"{type(value).__name__} learns no {name[:50]!r}")
-            setattr(value, name, self.decode(node, join(path, name)))
+            setattr(value, name, self.decode(node, join_learnt(path, name)))
         missing = set(_REQUIRED.get(type(value), ())) - set(nodes)
         if nodes and missing:
             raise ValueError(f"{type(value).__name__} lacks {min(missing)}")
