@@ -4,6 +4,7 @@
 from confident_clf._classifier import ConfidentClassifier
 from confident_clf._detector import OODDetector
 from confident_clf._open_set import OpenSetClassifier
+from confident_clf._persistence import load, save
 from confident_clf._version import __version__
 from confident_clf.metrics import (
     auroc_scorer,
@@ -19,6 +20,8 @@ __all__ = [
     "__version__",
     "auroc_scorer",
     "id_accuracy_scorer",
+    "load",
     "make_ood_scorer",
+    "save",
     "tnr_scorer",
 ]

@@ -449,8 +449,21 @@ class ConfidentClassifier(
         """Return the net, its classifier tried on a few rows of X before training."""
         rejects = self.ood_target == "reject" and source is not None
         n_outputs = len(self.classes_) + rejects
-        net = JointNet(
-            partial(build_classifier, self.module, self.input_shape_, n_outputs),
+        net = self._new_net(self.module, source, device, n_outputs).initialize()
+        few = as_float(self._as_tensor(X[:4])).to(device)
+        check_classifier(net.module_, few, n_outputs)
+        prefer_channels_last(net.module_, few)
+        work = flop(net.module_, few) / len(few)
+        net.bfloat16 = use_bfloat16(self.precision, device, work)
+        net.single_thread = device.type == "cpu" and work * self.batch_size < MIN_FLOP
+        if source is not None and source.makes_inputs:
+            warn_of_batch_norm(net.module_)
+        return net
+
+    def _new_net(self, module, source, device, n_outputs):
+        """Return a net without networks as yet."""
+        return JointNet(
+            partial(build_classifier, module, self.input_shape_, n_outputs),
             source=source,
             ood_target=self.ood_target,
             optimizer=adamw,
@@ -461,13 +474,3 @@ class ConfidentClassifier(
             verbose=self.verbose,
             **self._step_params(),
         )
-        net.initialize()
-        few = as_float(self._as_tensor(X[:4])).to(device)
-        check_classifier(net.module_, few, n_outputs)
-        prefer_channels_last(net.module_, few)
-        work = flop(net.module_, few) / len(few)
-        net.bfloat16 = use_bfloat16(self.precision, device, work)
-        net.single_thread = device.type == "cpu" and work * self.batch_size < MIN_FLOP
-        if source is not None and source.makes_inputs:
-            warn_of_batch_norm(net.module_)
-        return net

@@ -135,7 +135,7 @@ class JointNet(NeuralNet):
             self.notify("on_train_end", X=data, y=None)
         self.rates_.restore()
         del self.rates_
-        self._choose_inference_sizes(tuple(x.shape[1:]))
+        self.choose_inference_sizes(tuple(x.shape[1:]))
         return self
 
     def _prepare_source(self, x, x_ood):
@@ -192,6 +192,14 @@ class JointNet(NeuralNet):
         twin = type(self).__new__(type(self))
         vars(twin).update(deepcopy(vars(self)))
         return twin
+
+    def __setstate__(self, state):
+        """Unpickle; where there is no GPU, sources are on the CPU as the net is."""
+        super().__setstate__(state)
+        source = getattr(self, "source_", None)
+        for part in [] if source is None else source.modules():
+            if "device" in vars(part):
+                part.device = torch.device(self.device)
 
     @property
     def _default_callbacks(self):
@@ -358,7 +366,7 @@ class JointNet(NeuralNet):
                 sizes=sizes,
             )
 
-    def _choose_inference_sizes(self, input_shape):
+    def choose_inference_sizes(self, input_shape):
         """Find the sizes of batches that round alike, here and now."""
         self._set_training(False)
         sizes = sizes_that_round_alike(self.module_, input_shape, self.device)

@@ -38,7 +38,24 @@ MAY_IMPORT = {
     "_detector": {"_calibration", "scores", "utils"},
     "_open_set": {"_detector", "utils"},
     "model_selection": {"utils"},
-    "__init__": {"_classifier", "_detector", "_open_set", "_version", "metrics"},
+    "_files": {
+        "_classifier",
+        "_detector",
+        "_open_set",
+        "modules",
+        "scores",
+        "sources",
+        "utils",
+    },
+    "_persistence": {"_files", "_version"},
+    "__init__": {
+        "_classifier",
+        "_detector",
+        "_open_set",
+        "_persistence",
+        "_version",
+        "metrics",
+    },
 }
 
 

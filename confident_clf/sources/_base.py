@@ -18,7 +18,8 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     To write one, store the constructor's parameters under their names after
     ``super().__init__()``, and define :meth:`sample`; :meth:`prepare` sees the training
     data before the first epoch, and :meth:`step` runs before each step of the
-    classifier. Samples are in the units of the batches that the classifier sees: those
+    classifier. One with networks defines :meth:`make_networks`, so that files can hold
+    it. Samples are in the units of the batches that the classifier sees: those
     of X, or [0, 1] where X is uint8.
 
     Examples
@@ -76,6 +77,20 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             None only if the source has seen some before.
         device : torch.device
             Where networks and samples must be.
+        """
+
+    def make_networks(self, input_shape, device) -> None:
+        """Make the source's own networks and their optimizers, untrained.
+
+        Called when a file is loaded, whose tensors the networks then get; a source that
+        has networks calls it in :meth:`prepare` too.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample.
+        device : torch.device
+            Where the networks must be.
         """
 
     def step(self, x: Tensor, net) -> dict[str, Tensor]:

@@ -120,9 +120,7 @@ class JointGAN(OODSource):
         # What is constant in the data is 0 in standard units, in samples too.
         self.register_buffer("varies_", None if varies.all() else varies.float())
         shape = tuple(x.shape[1:])
-        self.generator_ = build_generator(self.generator, self.latent_dim, shape)
-        self.discriminator_ = build_discriminator(self.discriminator, shape)
-        self.to(device)
+        self._build(shape, device)
         few = as_float(x[:4]).to(device)
         z = few.new_zeros(len(few), self.latent_dim)
         check_generator(self.generator_, z, shape)
@@ -135,7 +133,22 @@ class JointGAN(OODSource):
                 f"entropy_weight={self.entropy_weight} needs a discriminator with a "
                 f"method features(x); {type(self.discriminator_).__name__} has none."
             )
-        lr = self.lr or (1e-3 if x.ndim == 4 else 2e-4)
+        self._make_optimizers(shape)
+
+    def make_networks(self, input_shape, device) -> None:
+        """Make generator, discriminator and their optimizers."""
+        self._build(input_shape, device)
+        self._make_optimizers(input_shape)
+
+    def _build(self, input_shape, device):
+        """Make generator and discriminator."""
+        self.generator_ = build_generator(self.generator, self.latent_dim, input_shape)
+        self.discriminator_ = build_discriminator(self.discriminator, input_shape)
+        self.to(device)
+
+    def _make_optimizers(self, input_shape):
+        """Make the optimizers of both."""
+        lr = self.lr or (1e-3 if len(input_shape) == 3 else 2e-4)
         self.generator_optimizer_ = _adam(self.generator_, lr)
         self.discriminator_optimizer_ = _adam(self.discriminator_, lr)
 

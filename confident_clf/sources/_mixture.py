@@ -50,11 +50,18 @@ class MixtureOOD(OODSource):
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Clone the sources, those within mixtures too, once, and prepare each."""
-        sources, self.shares_ = zip(*self._leaves(), strict=True)
+        leaves = self._leaves()
+        self.shares_ = tuple(share for _, share in leaves)
         if not hasattr(self, "sources_"):
-            self.sources_ = nn.ModuleList(clone(source) for source in sources)
+            self.sources_ = nn.ModuleList(clone(source) for source, _ in leaves)
         for source in self.sources_:
             source.prepare(x, x_ood if source.needs_ood_rows else None, device)
+
+    def make_networks(self, input_shape, device) -> None:
+        """Clone the sources, and let each make its networks."""
+        self.sources_ = nn.ModuleList(clone(source) for source, _ in self._leaves())
+        for source in self.sources_:
+            source.make_networks(input_shape, device)
 
     def _leaves(self):
         """Return the pairs of source and share; the shares sum to 1."""

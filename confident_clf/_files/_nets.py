@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The networks of a classifier and of its source, there and back.
+
+A network is built by the same factory as in `fit`, and its tensors are then set. It is
+first built without memory, on torch's "meta" device, and compared with the tensors of
+the file: so a header cannot ask for a network that the file does not fill.
+"""
+
+import math
+import warnings
+from functools import partial
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from skorch.history import History
+from torch import nn
+
+from confident_clf._files._values import CannotKeep, kind_of
+from confident_clf.modules._build import build_classifier
+from confident_clf.scores._make import make_score
+from confident_clf.sources import OODSource
+from confident_clf.utils._device import resolve_device
+from confident_clf.utils._seeding import seeded
+from confident_clf.utils._validation import SampleFormat
+
+_LEARNT = ("classes_", "n_features_in_", "feature_names_in_", "input_shape_")
+_MAX_SIDE = 2**24
+_MAX_EPOCHS = 10**6
+_OF_TORCH = frozenset(vars(nn.Module()))
+
+
+def classifier_state(writer, clf):
+    """Return what a ConfidentClassifier has learnt; nothing if it is not fitted.
+
+    Parameters
+    ----------
+    writer : Writer
+        Encodes values.
+    clf : ConfidentClassifier
+        The classifier.
+
+    Returns
+    -------
+    dict
+        In terms of JSON.
+    """
+    if not hasattr(clf, "net_"):
+        return {}
+    net, shape = clf.net_, clf._format
+    factory, _, n_outputs = net.module.args
+    state = {
+        name: writer.encode(getattr(clf, name), name)
+        for name in _LEARNT
+        if hasattr(clf, name)
+    }
+    state["format"] = [list(shape.shape), shape.dtype.name, shape.max]
+    state["score"] = _score_state(writer, clf)
+    state["net"] = {
+        "factory": writer.attempt(factory, "module"),
+        "source": writer.attempt(net.source, "ood_source"),
+        "n_outputs": n_outputs,
+        "ood_target": net.ood_target,
+        "bfloat16": net.bfloat16,
+        "single_thread": net.single_thread,
+        "history": writer.encode(_columns(net.history), "history"),
+        "network": _network_state(writer, net.module_),
+    }
+    if net.source is not None:
+        state["net"]["source_state"] = _source_state(writer, net.source_)
+    return state
+
+
+def restore_classifier(reader, clf, state):
+    """Set what a ConfidentClassifier had learnt.
+
+    Parameters
+    ----------
+    reader : Reader
+        Decodes values.
+    clf : ConfidentClassifier
+        With its parameters, valid ones.
+    state : dict
+        As `classifier_state` returns it.
+    """
+    if not state:
+        return
+    for name in _LEARNT:
+        if name in state:
+            setattr(clf, name, reader.decode(state[name], name))
+    shape, dtype, high = state["format"]
+    clf._format = SampleFormat(tuple(shape), np.dtype(str(dtype)), float(high))
+    _check_samples(clf)
+    reader.device = resolve_device(clf.device)
+    clf.net_ = _restore_net(reader, clf, state["net"])
+    clf.method_ = _restore_score(reader, clf, state["score"])
+
+
+def _check_samples(clf):
+    """Raise ValueError if classes or the format of samples do not fit together."""
+    classes, shape, format_ = clf.classes_, clf.input_shape_, clf._format
+    if not isinstance(classes, np.ndarray) or classes.ndim != 1 or len(classes) < 2:
+        raise ValueError("classes_ is no array of two labels or more")
+    for sizes in (shape, format_.shape):
+        if type(sizes) is not tuple or len(sizes) not in (1, 3):
+            raise ValueError("input_shape_ is no shape of rows or images")
+        if not all(type(side) is int and 0 < side <= _MAX_SIDE for side in sizes):
+            raise ValueError(f"input_shape_ has sides that are not in 1..{_MAX_SIDE}")
+    if math.prod(shape) != math.prod(format_.shape):
+        raise ValueError("input_shape_ does not fit the shape of a sample")
+    if format_.dtype not in (np.float32, np.uint8):
+        raise ValueError("samples are neither float32 nor uint8")
+    if getattr(clf, "n_features_in_", None) != format_.shape[0]:
+        raise ValueError("n_features_in_ does not fit the shape of a sample")
+
+
+def _restore_net(reader, clf, state):
+    """Return the net, its networks as they were, its optimizers new."""
+    # What the file does not keep comes of the parameters, which the user gave.
+    factory = clf.module
+    if "kept" in state["factory"]:
+        factory = reader.decode(state["factory"]["kept"], "module")
+    if "kept" in state["source"]:
+        source = reader.decode(state["source"]["kept"], "ood_source")
+    else:
+        source = clf._make_source()
+    n_outputs, shape, device = state["n_outputs"], clf.input_shape_, reader.device
+    if type(n_outputs) is not int or n_outputs - len(clf.classes_) not in (0, 1):
+        raise ValueError("the number of outputs does not fit classes_")
+    if state["ood_target"] not in ("uniform", "reject"):
+        raise ValueError("ood_target is unknown")
+    if not (source is None or isinstance(source, OODSource)):
+        raise ValueError("ood_source is no source")
+    tensors = _tensors(reader, state["network"])
+    build = partial(build_classifier, factory, shape, n_outputs)
+    _check_size(reader, build, tensors, "module")
+    net = clf._new_net(factory, source, device, n_outputs)
+    net.ood_target, net.bfloat16 = state["ood_target"], bool(state["bfloat16"])
+    net.single_thread = bool(state["single_thread"])
+    with seeded(0, device), net.threads():
+        net.initialize()
+        _set_tensors(net.module_, tensors, state["network"], "module")
+        if source is not None:
+            _restore_source(reader, net.source_, state["source_state"], shape)
+        net.choose_inference_sizes(shape)
+    net.history.extend(_rows(reader.decode(state["history"], "history")))
+    return net
+
+
+def _score_state(writer, clf):
+    """Return the fitted score; of a class of the user's, its attributes alone."""
+    node = writer.attempt(clf.method_, "method")
+    if node:
+        return node
+    if type(make_score(clf.method)) is not type(clf.method_):
+        raise CannotKeep(
+            f"method is {kind_of(clf.method)}, and the classifier was fitted with "
+            f"{kind_of(clf.method_)}"
+        )
+    return {"attributes": writer.attributes(clf.method_, "method")}
+
+
+def _restore_score(reader, clf, state):
+    """Return the fitted score."""
+    if "kept" in state:
+        score = reader.decode(state["kept"], "method")
+    else:
+        score = clone(make_score(clf.method))
+        reader.set_attributes(score, state["attributes"], "method")
+    return make_score(score)
+
+
+def _network_state(writer, network):
+    """Return names of a network's tensors, and which have the channels last."""
+    tensors = network.state_dict()
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise CannotKeep(f"{name} of {kind_of(network)} is {kind_of(tensor)}")
+    return {
+        "tensors": {name: writer.add(t, name) for name, t in tensors.items()},
+        "channels_last": [n for n, t in tensors.items() if _has_channels_last(t)],
+    }
+
+
+def _has_channels_last(tensor):
+    """Return whether filters lie in memory with the channels last."""
+    if tensor.ndim != 4:
+        return False
+    shape = torch.empty(tensor.shape, device="meta")
+    return shape.stride() != tensor.stride()
+
+
+def _tensors(reader, state):
+    """Return the tensors of a network, by their names there."""
+    return {str(name): reader.take(key) for name, key in state["tensors"].items()}
+
+
+def _check_size(reader, build, tensors, role):
+    """Raise ValueError unless a network that would be built has these tensors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of building come when it is built
+        try:
+            with torch.device("meta"):
+                expected = build().state_dict()
+        except Exception:
+            if reader.given:
+                return  # not every network of a user's can be built without memory
+            raise
+    _check_same(expected, tensors, role)
+
+
+def _check_same(expected, tensors, role):
+    """Raise ValueError unless tensors have the expected names, shapes and types."""
+    if set(expected) != set(tensors):
+        odd = min(set(expected) ^ set(tensors))
+        where = "the file" if odd in expected else role
+        raise ValueError(f"{role} does not fit the file: {where} has no {odd!r}")
+    for name, tensor in expected.items():
+        other = tensors[name]
+        if tensor.shape != other.shape or tensor.dtype != other.dtype:
+            raise ValueError(
+                f"{role} does not fit the file: {name!r} has shape "
+                f"{tuple(tensor.shape)} and {tensor.dtype}; in the file, "
+                f"{tuple(other.shape)} and {other.dtype}"
+            )
+
+
+def _set_tensors(network, tensors, state, role):
+    """Set the tensors of a network, and how they lie in memory."""
+    _check_same(network.state_dict(), tensors, role)
+    network.load_state_dict(tensors)
+    parameters = dict(network.named_parameters())
+    for name in state["channels_last"]:
+        parameter = parameters[name]
+        layout = torch.empty_like(parameter, memory_format=torch.channels_last)
+        parameter.data = layout.copy_(parameter.data)
+
+
+def _parts(source):
+    """Return a source and the sources inside it, by name."""
+    modules = source.named_modules()
+    return {name: part for name, part in modules if isinstance(part, OODSource)}
+
+
+def _source_state(writer, source):
+    """Return what a source, and each source inside it, has learnt."""
+    return {
+        "parts": {name: _part_state(writer, p) for name, p in _parts(source).items()},
+        "network": _network_state(writer, source),
+    }
+
+
+def _part_state(writer, part):
+    """Return what one source has learnt, but for tensors of the network."""
+    params = part.get_params(deep=False)
+    attributes = {
+        name: writer.encode(value, name)
+        for name, value in vars(part).items()
+        if name not in params
+        and name not in _OF_TORCH
+        and not isinstance(value, torch.optim.Optimizer)
+    }
+    parameters = list(part.parameters())
+    return {
+        "attributes": attributes,
+        "buffers": {name: b is not None for name, b in part._buffers.items()},
+        "frozen": bool(parameters) and not any(p.requires_grad for p in parameters),
+    }
+
+
+def _restore_source(reader, source, state, shape):
+    """Set what a source had learnt."""
+    tensors = _tensors(reader, state["network"])
+    parts = state["parts"]
+    buffers = [
+        f"{name}.{buffer}" if name else buffer
+        for name, part in parts.items()
+        for buffer in part["buffers"]
+    ]
+    networks = {name: t for name, t in tensors.items() if name not in buffers}
+    build = partial(_with_networks, clone(source), shape, "meta")
+    _check_size(reader, build, networks, "ood_source")
+    _with_networks(source, shape, reader.device)
+    if set(parts) != set(_parts(source)):
+        raise ValueError("ood_source does not fit the file")
+    for name, part in _parts(source).items():
+        _restore_part(reader, part, parts[name], name, tensors)
+    _set_tensors(source, tensors, state["network"], "ood_source")
+
+
+def _with_networks(source, shape, device):
+    """Return a source after it made its networks."""
+    source.make_networks(shape, torch.device(device))
+    return source
+
+
+def _restore_part(reader, part, state, prefix, tensors):
+    """Set the attributes of one source, and make room for its buffers."""
+    attributes = state["attributes"]
+    reader.set_attributes(part, attributes, "ood_source", also_hidden=_OF_TORCH)
+    for name, is_there in state["buffers"].items():
+        buffer = None
+        if is_there:
+            tensor = tensors[f"{prefix}.{name}" if prefix else name]
+            buffer = tensor.to(reader.device, copy=True)
+        part.register_buffer(name, buffer)
+    if state["frozen"]:
+        part.requires_grad_(False).eval()
+
+
+def _columns(history):
+    """Return a history as arrays of rows and values; without single batches."""
+    columns = {}
+    for name in sorted({name for row in history for name in row}):
+        rows = [i for i, row in enumerate(history) if name in row]
+        values = [history[i][name] for i in rows]
+        if all(isinstance(value, Real | np.bool_) for value in values):
+            columns[name] = [np.array(rows, dtype=np.int64), np.array(values)]
+    return columns
+
+
+def _rows(columns):
+    """Return the rows of a history; no more of them than its longest column has."""
+    n_epochs = max((len(rows) for rows, _ in columns.values()), default=0)
+    if n_epochs > _MAX_EPOCHS:
+        raise ValueError(f"history has {n_epochs} epochs, more than {_MAX_EPOCHS}")
+    history = History()
+    for _ in range(n_epochs):
+        history.new_epoch()
+    for name, (rows, values) in columns.items():
+        if rows.dtype != np.int64 or rows.ndim != 1 or values.ndim != 1:
+            raise ValueError("history has no columns")
+        for row, value in zip(rows.tolist(), values.tolist(), strict=True):
+            history[row][name] = value
+    return history
