@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stop a training that diverges before its weights are lost."""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import torch
+
+
+class DivergenceError(FloatingPointError):
+    """A training has left the finite numbers, and was stopped.
+
+    :meth:`ConfidentClassifier.fit <confident_clf.ConfidentClassifier.fit>` raises it
+    when a loss, a gradient or a weight is no longer finite. The step that would have
+    brought it into the weights is not made, and the estimator is as it was before the
+    call. What was learnt up to the last finished epoch is in `classifier`.
+
+    Parameters
+    ----------
+    player : str
+        Who diverged: "classifier", "generator", "discriminator" or a source.
+    loss : float or None, default=None
+        The player's loss; None where it was not read, on a GPU.
+    epoch : int or None, default=None
+        The epoch, counted from 1.
+    batch : int or None, default=None
+        The batch of that epoch, counted from 1.
+
+    Attributes
+    ----------
+    classifier : ConfidentClassifier or None
+        The fitted classifier with the weights of the last finished epoch; None where
+        none was finished, and once the error was pickled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from confident_clf import ConfidentClassifier, DivergenceError
+    >>> X, y = np.eye(100), np.arange(100) % 2
+    >>> try:
+    ...     clf = ConfidentClassifier(lr=1e30, ood_source=None, random_state=0).fit(X, y)
+    ... except DivergenceError as error:
+    ...     print(error.player, error.epoch)
+    classifier 1
+    """
+
+    def __init__(self, player, loss=None, epoch=None, batch=None):
+        super().__init__(player, loss, epoch, batch)
+        self.player = player
+        self.loss = loss
+        self.epoch = epoch
+        self.batch = batch
+        self.classifier = None
+
+    def __reduce__(self):
+        # Without the classifier, whose module may be one that cannot be pickled.
+        return type(self), (self.player, self.loss, self.epoch, self.batch)
+
+    def __str__(self):
+        loss = "" if self.loss is None else f" (loss {self.loss:.6g})"
+        kept = (
+            "No epoch of this call was finished."
+            if self.classifier is None
+            else "The attribute 'classifier' of this error is the classifier as it was "
+            f"after epoch {self.classifier.n_epochs_}."
+        )
+        return (
+            f"The training of the {self.player} diverged in epoch {self.epoch}, batch "
+            f"{self.batch}: its loss, a gradient or a weight is not finite{loss}. "
+            "Use a smaller learning rate (lr, and gan_lr for a GAN), scale the features, "
+            f"or set precision='float32'. {kept}"
+        )
+
+
+def refuse_non_finite(player, loss, parameters, optimizer):
+    """Let no loss or gradient that is not finite reach the weights.
+
+    On the CPU that raises. A fused optimizer on a GPU gets a flag instead, so that
+    nobody waits for the GPU: with it set it moves nothing, from there on. `located`
+    reads it at the end of an epoch.
+
+    Parameters
+    ----------
+    player : str
+        Whose loss it is.
+    loss : Tensor of shape ()
+        The loss, after its backward pass.
+    parameters : list of Tensor
+        What the optimizer is about to move.
+    optimizer : torch.optim.Optimizer
+        The player's.
+
+    Raises
+    ------
+    DivergenceError
+        If something is not finite, with neither epoch nor batch.
+    """
+    values = [loss.detach(), *(p.grad for p in parameters if p.grad is not None)]
+    if loss.is_cuda and optimizer.defaults.get("fused"):
+        if not hasattr(optimizer, "found_inf"):
+            optimizer.found_inf = loss.new_zeros((), dtype=torch.float32)
+        mark_non_finite(values, optimizer.found_inf)
+        optimizer.player = player
+    elif mark_non_finite(values, loss.new_zeros((), dtype=torch.float32)).item():
+        raise DivergenceError(player, loss.item())
+
+
+def mark_non_finite(values, flag):
+    """Set `flag`, a Tensor of shape (), to 1 if one of the tensors is not finite.
+
+    The one kernel for many tensors is that of mixed-precision training. It also
+    multiplies them, here by one, so that it takes tensors of one dtype, no integers.
+    """
+    one = torch.ones_like(flag)
+    for dtype in {value.dtype for value in values}:
+        same = [value for value in values if value.dtype == dtype]
+        if dtype.is_complex:
+            same = [torch.view_as_real(value) for value in same]
+        torch._amp_foreach_non_finite_check_and_unscale_(same, flag, one)
+    return flag
+
+
+@contextmanager
+def located(epoch, optimizers):
+    """Say of a divergence in the block where it was, and look for one on a GPU.
+
+    Parameters
+    ----------
+    epoch : int
+        The number of the epoch that the block is.
+    optimizers : list of torch.optim.Optimizer
+        Those that move in it, in the order of their steps.
+
+    Yields
+    ------
+    SimpleNamespace
+        Its attribute `batch` is to be kept at the number of the batch.
+    """
+    place = SimpleNamespace(batch=None)
+    before = [_n_steps_done(optimizer) for optimizer in optimizers]
+    try:
+        yield place
+        _raise_if_stopped(place, optimizers, before)
+    except DivergenceError as error:
+        error.epoch, error.batch = epoch, place.batch
+        raise
+
+
+def _raise_if_stopped(place, optimizers, before):
+    """Raise DivergenceError if a flag on a GPU has stopped an optimizer."""
+    stopped = [
+        (_n_steps_done(optimizer) - n_before + 1, optimizer.player)
+        for optimizer, n_before in zip(optimizers, before, strict=True)
+        if hasattr(optimizer, "found_inf") and optimizer.found_inf.item()
+    ]
+    if stopped:
+        place.batch, player = min(stopped, key=lambda pair: pair[0])
+        raise DivergenceError(player)
+
+
+def _n_steps_done(optimizer):
+    """Return how many steps Adam has made; one that a flag has stopped is none."""
+    states = iter(optimizer.state.values())
+    return int(next(states, {}).get("step", 0))
+
+
+def check_weights(player, network):
+    """Raise DivergenceError if a network's weights or statistics are not finite.
+
+    Parameters
+    ----------
+    player : str
+        Whose network it is.
+    network : nn.Module
+        The network.
+    """
+    state = filter(torch.is_tensor, network.state_dict().values())
+    finite = [tensor.isfinite().all() for tensor in state]
+    if finite and not torch.stack(finite).all():
+        raise DivergenceError(player)
