@@ -127,7 +127,8 @@ class JointNet(NeuralNet):
         is as it was after the last finished epoch.
         """
         self.checkpoints_, self.finished_ = checkpoints, None
-        self._prepare_source(x, x_ood)
+        resumes = checkpoints is not None and checkpoints.state is not None
+        self._prepare_source(x, x_ood, resumes)
         data = TensorDataset(x, y)
         n_steps = epochs * len(self.get_iterator(data, training=True))
         self.rates_ = ScheduledRates(lr_schedule, self.every_optimizer(), n_steps)
@@ -148,14 +149,13 @@ class JointNet(NeuralNet):
             del self.rates_, self.checkpoints_, self.finished_
         return self
 
-    def _prepare_source(self, x, x_ood):
+    def _prepare_source(self, x, x_ood, resumes=False):
         """Let the source see the data, and find the features if it needs them."""
         if self.source is None:
             return
         device = torch.device(self.device)
         if self.source.makes_features:
             self.head_name_ = find_head(self.module_, as_float(x[:4]).to(device))
-        resumes = self.checkpoints_ is not None and self.checkpoints_.state is not None
         prepare = self.source_.rebuild if resumes else self.source_.prepare
         with self._precision():
             prepare(x, x_ood, device)

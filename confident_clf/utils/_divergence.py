@@ -38,7 +38,7 @@ class DivergenceError(FloatingPointError):
     >>> from confident_clf import ConfidentClassifier, DivergenceError
     >>> X, y = np.eye(100), np.arange(100) % 2
     >>> try:
-    ...     clf = ConfidentClassifier(lr=1e30, ood_source=None, random_state=0).fit(X, y)
+    ...     ConfidentClassifier(lr=1e30, ood_source=None).fit(X, y)
     ... except DivergenceError as error:
     ...     print(error.player, error.epoch)
     classifier 1
@@ -67,8 +67,8 @@ class DivergenceError(FloatingPointError):
         return (
             f"The training of the {self.player} diverged in epoch {self.epoch}, batch "
             f"{self.batch}: its loss, a gradient or a weight is not finite{loss}. "
-            "Use a smaller learning rate (lr, and gan_lr for a GAN), scale the features, "
-            f"or set precision='float32'. {kept}"
+            "Use a smaller learning rate (lr, and gan_lr for a GAN), scale the "
+            f"features, or set precision='float32'. {kept}"
         )
 
 
@@ -95,29 +95,34 @@ def refuse_non_finite(player, loss, parameters, optimizer):
     DivergenceError
         If something is not finite, with neither epoch nor batch.
     """
-    values = [loss.detach(), *(p.grad for p in parameters if p.grad is not None)]
+    values = [p.grad for p in parameters if p.grad is not None]
+    values.append(loss.detach())
     if loss.is_cuda and optimizer.defaults.get("fused"):
         if not hasattr(optimizer, "found_inf"):
             optimizer.found_inf = loss.new_zeros((), dtype=torch.float32)
+            optimizer.player = player
         mark_non_finite(values, optimizer.found_inf)
-        optimizer.player = player
-    elif mark_non_finite(values, loss.new_zeros((), dtype=torch.float32)).item():
+    elif mark_non_finite(values, torch.zeros((), device=loss.device)).item():
         raise DivergenceError(player, loss.item())
 
 
 def mark_non_finite(values, flag):
-    """Set `flag`, a Tensor of shape (), to 1 if one of the tensors is not finite.
+    """Set `flag`, a float32 Tensor of shape (), to 1 if a tensor is not finite.
 
     The one kernel for many tensors is that of mixed-precision training. It also
-    multiplies them, here by one, so that it takes tensors of one dtype, no integers.
+    multiplies them, here by one.
     """
-    one = torch.ones_like(flag)
-    for dtype in {value.dtype for value in values}:
-        same = [value for value in values if value.dtype == dtype]
-        if dtype.is_complex:
-            same = [torch.view_as_real(value) for value in same]
-        torch._amp_foreach_non_finite_check_and_unscale_(same, flag, one)
-    return flag
+    one = _ONE if flag.device == _ONE.device else torch.ones_like(flag)
+    has_kernel = flag.device.type in ("cpu", "cuda")
+    dtypes = {value.dtype for value in values}
+    if has_kernel and len(dtypes) == 1 and values[0].is_floating_point():
+        torch._amp_foreach_non_finite_check_and_unscale_(values, flag, one)
+        return flag
+    finite = torch.stack([value.isfinite().all() for value in values]).all()
+    return flag.logical_or_(~finite)
+
+
+_ONE = torch.ones(())
 
 
 @contextmanager
