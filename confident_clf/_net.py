@@ -281,16 +281,27 @@ class JointNet(NeuralNet):
                     self.history.record_batch(f"{prefix}_loss", step["loss"].item())
                     self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
                     self.notify("on_batch_end", batch=batch, training=training, **step)
-            if training:
-                self._check_weights()
+        if training:
+            with located(len(self.history), []) as place:
+                self._check_epoch(place)
         for name, mean in losses.means().items():
             before = [row[name] for row in self.history[:-1] if name in row]
             self.history.record(name, mean)
             self.history.record(f"{name}_best", mean < min(before, default=math.inf))
             self.history.record(f"{prefix}_batch_count", len(losses.sizes))
 
-    def _check_weights(self):
-        """Raise DivergenceError if a finite step has made weights that are not."""
+    def _check_epoch(self, place):
+        """Raise DivergenceError if losses or weights are not finite, gradients or not.
+
+        Such a loss has not moved anything, such weights come of a step too large.
+        """
+        for name, values in self.epoch_losses_.losses.items():
+            player, is_total, _ = name.partition("_loss")
+            finite = torch.stack(values).isfinite().tolist()
+            if is_total and not all(finite):
+                place.batch = finite.index(False) + 1
+                raise DivergenceError(player, values[place.batch - 1].item())
+        place.batch = len(self.epoch_losses_.sizes)
         check_weights("classifier", self.module_)
         if self.source is not None:
             check_weights(type(self.source).__name__, self.source_)

@@ -12,7 +12,7 @@ class DivergenceError(FloatingPointError):
 
     :meth:`ConfidentClassifier.fit <confident_clf.ConfidentClassifier.fit>` raises it
     when a loss, a gradient or a weight is no longer finite. The step that would have
-    brought it into the weights is not made, and the estimator is as it was before the
+    brought it into the weights is not made and the estimator is as it was before the
     call. What was learnt up to the last finished epoch is in `classifier`.
 
     Parameters
@@ -73,11 +73,12 @@ class DivergenceError(FloatingPointError):
 
 
 def refuse_non_finite(player, loss, parameters, optimizer):
-    """Let no loss or gradient that is not finite reach the weights.
+    """Let no gradient that is not finite reach the weights.
 
     On the CPU that raises. A fused optimizer on a GPU gets a flag instead, so that
     nobody waits for the GPU: with it set it moves nothing, from there on. `located`
-    reads it at the end of an epoch.
+    reads it at the end of an epoch. Only the gradients are looked at, as it is through
+    them that a loss reaches the weights: for small networks every call counts.
 
     Parameters
     ----------
@@ -93,21 +94,29 @@ def refuse_non_finite(player, loss, parameters, optimizer):
     Raises
     ------
     DivergenceError
-        If something is not finite, with neither epoch nor batch.
+        If a gradient is not finite, with neither epoch nor batch.
     """
-    values = [p.grad for p in parameters if p.grad is not None]
-    values.append(loss.detach())
+    gradients = [p.grad for p in parameters if p.grad is not None]
     if loss.is_cuda and optimizer.defaults.get("fused"):
         if not hasattr(optimizer, "found_inf"):
-            optimizer.found_inf = loss.new_zeros((), dtype=torch.float32)
+            optimizer.found_inf = _new_flag(loss.device)
             optimizer.player = player
-        mark_non_finite(values, optimizer.found_inf)
-    elif mark_non_finite(values, torch.zeros((), device=loss.device)).item():
+        _mark_non_finite(gradients, optimizer.found_inf)
+        return
+    if not hasattr(optimizer, "non_finite"):
+        optimizer.non_finite = _new_flag(loss.device)
+    if _mark_non_finite(gradients, optimizer.non_finite).item():
+        del optimizer.non_finite
         raise DivergenceError(player, loss.item())
 
 
-def mark_non_finite(values, flag):
-    """Set `flag`, a float32 Tensor of shape (), to 1 if a tensor is not finite.
+def _new_flag(device):
+    """Return a flag that is not set."""
+    return torch.zeros((), dtype=torch.float32, device=device)
+
+
+def _mark_non_finite(values, flag):
+    """Set `flag` to 1 if a tensor is not finite; return it.
 
     The one kernel for many tensors is that of mixed-precision training. It also
     multiplies them, here by one.
@@ -122,7 +131,7 @@ def mark_non_finite(values, flag):
     return flag.logical_or_(~finite)
 
 
-_ONE = torch.ones(())
+_ONE = torch.ones((), dtype=torch.float32)
 
 
 @contextmanager
@@ -160,6 +169,8 @@ def _raise_if_stopped(place, optimizers, before):
     ]
     if stopped:
         place.batch, player = min(stopped, key=lambda pair: pair[0])
+        for optimizer in optimizers:
+            vars(optimizer).pop("found_inf", None)
         raise DivergenceError(player)
 
 
