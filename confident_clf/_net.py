@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The training step: a skorch net whose players move in turn."""
 
+import dis
 import math
 from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
@@ -36,6 +37,15 @@ def _watches_batches(named_callback):
         Callback.on_batch_begin,
         Callback.on_batch_end,
     )
+
+
+def _comes_from_raise(error):
+    """Return whether an exception was raised by a statement, not by a signal."""
+    innermost = error.__traceback__
+    while innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    code = innermost.tb_frame.f_code.co_code
+    return code[innermost.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 class JointNet(NeuralNet):
@@ -222,11 +232,14 @@ class JointNet(NeuralNet):
     def notify(self, method_name, **kwargs):
         """Call the callbacks; one that raises KeyboardInterrupt ends the training.
 
-        That is how skorch's own callbacks, such as EarlyStopping, do it.
+        That is how skorch's own callbacks, such as EarlyStopping, do it. The user's
+        Ctrl-C, which may come while a callback runs, is another thing.
         """
         try:
             super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            if not _comes_from_raise(error):
+                raise
             raise StopTraining from None
         if method_name == "on_epoch_end":
             self._keep_weights()
