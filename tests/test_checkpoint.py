@@ -176,7 +176,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_resumed_is_bit_equal(name, tmp_path, stop_after):
-    """Check outputs, history, callbacks and samples of fits that ended after epoch 2."""
+    """Check outputs, history, callbacks and samples of fits that ended early."""
     params = VARIANTS[name]
     rows = {"X_ood": X_OOD} if name == "explicit" else {}
     whole = fast(**params).fit(X, Y, **rows)
