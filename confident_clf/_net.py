@@ -180,7 +180,7 @@ class JointNet(NeuralNet):
         restore(self, self.checkpoints_.state)
         self._keep_weights()
         # A fit that has stopped early has no epochs left either.
-        is_finished = self.checkpoints_.state["is_finished"]
+        is_finished = self.checkpoints_.state.get("is_finished")
         return 0 if is_finished else epochs - len(self.history)
 
     def _write_checkpoint(self, is_finished=False):

@@ -50,7 +50,7 @@ def restore(net, state):
     """
     try:
         _restore(net, state)
-    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # of whatever kind: what is in a file may be anything
         raise ValueError(
             f"The checkpoint does not fit the networks, the source or the callbacks: "
             f"{error} If their code has changed, use another folder, or delete it to "

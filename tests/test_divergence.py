@@ -176,7 +176,7 @@ def test_warm_start_and_its_earlier_epochs():
 
 
 def test_with_a_checkpoint(tmp_path):
-    """Check that the last finished epoch is in the folder, and the fit goes on there."""
+    """Check that the last finished epoch is in the folder, to go on from."""
     Network = spoilt(MLP, at=12, gradient=True)
     clf = fast(module=Network, ood_source=None, checkpoint=tmp_path)
     with pytest.raises(DivergenceError):

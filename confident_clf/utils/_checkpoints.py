@@ -131,10 +131,11 @@ def from_bytes(content):
         raise ValueError("truncated or changed.")
     try:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        keys = set(found)
+        is_ours = set(found) == {"fingerprint", "seed", "state"}
+        is_ours = is_ours and type(found["seed"]) is int
     except Exception as error:  # of many kinds: pickle's, torch's, those of zip files
         raise ValueError("holds more than tensors, numbers and text.") from error
-    if keys != {"fingerprint", "seed", "state"}:
+    if not is_ours:
         raise ValueError("not a checkpoint of a classifier.")
     return found
 

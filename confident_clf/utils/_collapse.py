@@ -5,12 +5,14 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
-# Half a percent of 2 log 2, the loss of a discriminator that cannot tell at all.
-LOSS_OF_WINNER = 0.007
-# Samples that differ by a hundredth of what the training samples do are all alike.
+# A draw is 2 log 2; this is to be right with 0.975 of training and made samples each.
+# On 6 small data sets healthy GANs came no lower than 0.26 in any epoch.
+LOSS_OF_WINNER = 0.05
+# Samples that differ by a hundredth of what the training samples do are all alike. An
+# untrained generator's differ by a twentieth.
 SPREAD_OF_ONE_SAMPLE = 0.01
-# In nats; beta times this is nothing beside any cross entropy.
-KL_OF_NO_USE = 1e-5
+# In nats, of the largest mean of an epoch; healthy ones had 0.026 and more.
+KL_OF_NO_USE = 1e-4
 
 
 def gan_problems(rows):
