@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 
@@ -376,3 +377,13 @@ def test_what_a_checkpoint_cannot_hold(tmp_path):
     callbacks = [LRScheduler()]
     with pytest.raises(TypeError, match=r"callbacks\['LRScheduler'\]\['policy_'\]"):
         fast(callbacks=callbacks, checkpoint=tmp_path).fit(X, Y)
+
+
+def test_a_search_must_not_share_a_folder(tmp_path):
+    """Check that the second fit of a search is refused, not mixed with the first."""
+    search = GridSearchCV(
+        fast(checkpoint=tmp_path, ood_source=None), {"lr": [0.01, 0.02]}, cv=2
+    )
+    search.set_params(error_score="raise")
+    with pytest.raises(ValueError, match=r"another fit: .*X was.*another folder"):
+        search.fit(X, Y)

@@ -283,13 +283,40 @@ def far_generator(latent_dim, output_shape):
     return network
 
 
+@pytest.mark.parametrize(
+    ("lr", "message"),
+    [
+        (1e-6, r"all alike \(fake_spread \d"),
+        (1e-2, r"tells all generated samples \(discriminator_loss 0\.0"),
+    ],
+)
 @pytest.mark.parametrize("source", [JointGAN, partial(OriginalGAN, max_epochs=20)])
-def test_a_collapsed_gan(source):
-    """Check the warning, with its numbers, for one sample that is easy to tell."""
-    clf = fast(ood_source=source(far_generator, lr=1e-6), max_epochs=20)
-    with pytest.warns(ConvergenceWarning, match=r"all alike \(fake_spread \d.*gan_lr"):
-        clf.fit(X, Y)
+def test_a_collapsed_gan(source, lr, message):
+    """Check the warning for one sample that stays, and for samples easy to tell."""
+    gan = source(far_generator, lr=lr, latent_dim=2)
+    with pytest.warns(ConvergenceWarning, match=message) as caught:
+        clf = fast(ood_source=gan, max_epochs=20).fit(X, Y)
+    assert len(caught) == 1
     assert clf.score(X, Y) > 0.9
+
+
+def test_figures_of_the_gan():
+    """Check fake_spread against the samples of a generator that stays as it is."""
+    gan = JointGAN(noise_generator, latent_dim=64, lr=1e-12)
+    clf = fast(ood_source=gan, batch_size=320).fit(X, Y)
+    # Standard normal in standard units, features that vary: as spread as the data.
+    assert clf.history_[-1]["fake_spread"] == pytest.approx(1, abs=0.05)
+    gan = JointGAN(partial(noise_generator, scale=0.3), latent_dim=64, lr=1e-12)
+    clf = fast(ood_source=gan, batch_size=320).fit(X, Y)
+    assert clf.history_[-1]["fake_spread"] == pytest.approx(0.3, abs=0.02)
+
+
+def noise_generator(latent_dim, output_shape, scale=1.0):
+    """Return a generator of independent normal features."""
+    network = nn.Sequential(nn.Linear(latent_dim, *output_shape))
+    nn.init.eye_(network[0].weight).data.mul_(scale)
+    nn.init.zeros_(network[0].bias)
+    return network
 
 
 CTRL_C = """
