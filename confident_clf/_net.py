@@ -203,6 +203,7 @@ class JointNet(NeuralNet):
         del self.history[n_epochs:]
         self.module_.load_state_dict(classifier)
         if source is not None:
+            self.source_.end_epoch()  # it forgets the batch
             self.source_.load_state_dict(source)
 
     def _precision(self):

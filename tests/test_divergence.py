@@ -164,6 +164,20 @@ def test_going_on_after_it():
     assert rescued.score(X, Y) > 0.9
 
 
+def test_nothing_is_left_of_the_batch():
+    """Check samples of the rescued source where it was waiting for the classifier."""
+    clf = fast(
+        module=spoilt(MLP, at=12, gradient=True),
+        ood_source=JointGAN(share_samples=True),
+    )
+    with pytest.raises(DivergenceError, match="classifier diverged") as caught:
+        clf.fit(X, Y)
+    rescued = caught.value.classifier
+    assert rescued.sample_ood(5).shape == (5, 64)
+    whole = fast(ood_source=JointGAN(share_samples=True)).fit(X, Y)
+    assert vars(rescued.net_.source_).keys() == vars(whole.net_.source_).keys()
+
+
 def test_warm_start_and_its_earlier_epochs():
     """Check that a divergence in the first new epoch leaves the earlier fit alone."""
     clf = fast(module=spoilt(MLP, at=22, value=True), ood_source=None, warm_start=True)

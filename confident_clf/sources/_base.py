@@ -142,7 +142,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         return {}
 
     def end_epoch(self) -> dict[str, float]:
-        """Return figures of the epoch that has ended.
+        """Return figures of the epoch that has ended, and forget its last batch.
 
         Returns
         -------

@@ -159,10 +159,11 @@ class JointGAN(OODSource):
         That is the mean standard deviation of a feature or pixel, in units of that of
         the training samples in the batch: near 0 where the generator makes one sample.
         """
-        if not hasattr(self, "_last"):
+        # A step that failed has left the samples of its batch, too.
+        last, *_ = [vars(self).pop(name, None) for name in _OF_A_BATCH]
+        if last is None:
             return {}
-        real, fake = (batch.std(dim=0).mean() for batch in self._last)
-        del self._last
+        real, fake = (batch.std(dim=0).mean() for batch in last)
         return {"fake_spread": float(fake / real)}
 
     def optimizers(self) -> list:
@@ -251,6 +252,7 @@ class JointGAN(OODSource):
         return (x - self.offset_) / self.divisor_
 
 
+_OF_A_BATCH = ("_last", "_waiting", "_shared")
 _OBJECTIVES = ("boundary", "confident")
 
 
