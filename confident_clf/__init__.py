@@ -12,9 +12,11 @@ from confident_clf.metrics import (
     make_ood_scorer,
     tnr_scorer,
 )
+from confident_clf.utils._divergence import DivergenceError
 
 __all__ = [
     "ConfidentClassifier",
+    "DivergenceError",
     "OODDetector",
     "OpenSetClassifier",
     "__version__",

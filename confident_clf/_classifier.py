@@ -4,6 +4,7 @@
 from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
+from os import PathLike
 
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from confident_clf._net import JointNet
 from confident_clf._prediction import PredictionMixin
 from confident_clf._samples import SamplesMixin
+from confident_clf._training import TrainingMixin
 from confident_clf.modules._build import build_classifier
 from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
 from confident_clf.scores import OODScore
@@ -22,16 +24,16 @@ from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
 from confident_clf.utils._device import resolve_device
 from confident_clf.utils._optim import adamw
 from confident_clf.utils._precision import flop, prefer_channels_last, use_bfloat16
-from confident_clf.utils._schedules import SCHEDULES, resolve_schedule
+from confident_clf.utils._schedules import SCHEDULES
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._state import unchanged_on_error
-from confident_clf.utils._tensors import as_float, as_tensor
+from confident_clf.utils._tensors import as_float
 from confident_clf.utils._threads import MIN_FLOP
 
 
 class ConfidentClassifier(
-    PredictionMixin, SamplesMixin, ClassifierMixin, BaseEstimator
+    PredictionMixin, TrainingMixin, SamplesMixin, ClassifierMixin, BaseEstimator
 ):
     """Neural network classifier that is unsure of what it was not trained for.
 
@@ -130,6 +132,11 @@ class ConfidentClassifier(
         Whether a further `fit` goes on with the networks there are, for `max_epochs`
         more. `lr`, `beta` and all from `batch_size` to `n_iter_no_change` may change,
         the data's format and classes may not.
+    checkpoint : path-like or None, default=None
+        A folder to write the training to after every epoch. The same `fit`, of a new
+        process too, goes on from there, or returns the finished classifier. One of
+        other data or parameters is refused, so every fit needs a folder of its own.
+        Not for `partial_fit` and `warm_start`.
     verbose : int, default=0
         1 prints the history, a line for each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -151,7 +158,9 @@ class ConfidentClassifier(
     history_ : skorch.history.History
         A dict for each epoch: the mean loss of every player ("classifier_loss",
         "generator_loss", "discriminator_loss"), the parts of the classifier's
-        ("cross_entropy", "kl") and its duration in seconds ("dur").
+        ("cross_entropy", "kl"), how much a generator's samples differ from each other,
+        in units of the training samples ("fake_spread"), the duration in seconds
+        ("dur").
     n_epochs_ : int
         Number of epochs trained.
     method_ : OODScore
@@ -217,6 +226,7 @@ class ConfidentClassifier(
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "callbacks": [list, tuple, None],
         "warm_start": ["boolean"],
+        "checkpoint": [str, PathLike, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -250,6 +260,7 @@ class ConfidentClassifier(
         precision="auto",
         callbacks=None,
         warm_start=False,
+        checkpoint=None,
         verbose=0,
         random_state=None,
     ):
@@ -279,6 +290,7 @@ class ConfidentClassifier(
         self.precision = precision
         self.callbacks = callbacks
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
 
@@ -305,10 +317,15 @@ class ConfidentClassifier(
         ValueError
             Before any training: if a parameter is out of range, X is not finite or of
             a wrong shape, there is only one class, the source needs OOD rows and has
-            none, or the other way round, or a network does not fit the data.
+            none, or the other way round, or a network does not fit the data; if the
+            checkpoint is of another fit, or broken.
+        DivergenceError
+            If a loss, a gradient or a weight is no longer finite. It has the classifier
+            of the last finished epoch.
         TypeError
             If `module`, `generator` or `discriminator` does not make a module.
         """
+        self._check_checkpoint()
         with unchanged_on_error(self):
             if self.warm_start and hasattr(self, "net_"):
                 self._go_on(X, y, X_ood)
@@ -345,8 +362,11 @@ class ConfidentClassifier(
         ------
         ValueError
             As in `fit`; if `classes` is missing in the first call, a label is not
-            among them, or ``early_stopping=True``.
+            among them; with ``early_stopping=True`` or a `checkpoint`.
+        DivergenceError
+            As in `fit`.
         """
+        self._check_checkpoint(one_pass=True)
         if self.early_stopping:
             raise ValueError(
                 "partial_fit is one pass over the data and cannot stop early. Set "
@@ -385,12 +405,11 @@ class ConfidentClassifier(
         X, y, X_ood = self._split_ood_rows(X, y, X_ood, source)
         self._learn_classes(y if classes is None else classes)
         y = self._encode_labels(y)
-        with seeded(draw_seed(self.random_state), device):
+        seed = draw_seed(self.random_state)
+        saved = self._open_checkpoints(device, seed, X=X, y=y, X_ood=X_ood)
+        with seeded(seed if saved is None else saved.seed, device):
             net = self._make_net(X, source, device)
-            self._check_method(net, X)
-            with net.threads():
-                self.net_ = self._train(net, X, y, X_ood, one_pass)
-            self._fit_method(X, y)
+            self._train(net, X, y, X_ood, one_pass, saved)
 
     def _go_on(self, X, y, X_ood, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
@@ -400,24 +419,7 @@ class ConfidentClassifier(
         net = self.net_.copy().set_params(**self._step_params())
         seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
-            self._check_method(net, X)
-            with net.threads():
-                self.net_ = self._train(net, X, y, X_ood, one_pass)
-            self._fit_method(X, y)
-
-    def _train(self, net, X, y, X_ood, one_pass):
-        """Return the net after one pass over the data, or after a whole fit."""
-        if one_pass:
-            return net.fit_tensors(*self._as_tensors(X, y, X_ood), epochs=1)
-        plan = {
-            "epochs": self.max_epochs,
-            "lr_schedule": resolve_schedule(self.lr_schedule),
-        }
-        if self.early_stopping:
-            X, X_valid, y, y_valid = self._hold_back(X, y)
-            plan["valid"] = self._as_tensor(X_valid), as_tensor(y_valid)
-            plan["patience"] = self.n_iter_no_change
-        return net.fit_tensors(*self._as_tensors(X, y, X_ood), **plan)
+            self._train(net, X, y, X_ood, one_pass)
 
     def _step_params(self):
         """Return the net's parameters that may change when training goes on."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The training step: a skorch net whose players move in turn."""
 
+import dis
 import math
 from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
@@ -12,10 +13,12 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from confident_clf._training_state import restore, state_of
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.utils._divergence import DivergenceError, check_weights, located
 from confident_clf.utils._inference import (
     environment,
     map_padded,
@@ -39,6 +42,15 @@ def _watches_batches(named_callback):
         Callback.on_batch_begin,
         Callback.on_batch_end,
     )
+
+
+def _comes_from_raise(error):
+    """Return whether an exception was raised by a statement, not by a signal."""
+    innermost = error.__traceback__
+    while innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    code = innermost.tb_frame.f_code.co_code
+    return code[innermost.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 class JointNet(NeuralNet):
@@ -115,36 +127,95 @@ class JointNet(NeuralNet):
         return X
 
     def fit_tensors(
-        self, x, y, x_ood, *, epochs, lr_schedule=None, valid=None, patience=None
+        self,
+        x,
+        y,
+        x_ood,
+        *,
+        epochs,
+        lr_schedule=None,
+        valid=None,
+        patience=None,
+        checkpoints=None,
     ):
         """Train on tensors on the CPU; unlike `fit`, let Ctrl-C through.
 
         `lr_schedule` maps the share that is done to a factor of all learning rates.
         With `valid`, a pair of samples and labels, stop once the cross entropy there
-        has not fallen for `patience` epochs, and go back to the best.
+        has not fallen for `patience` epochs, and go back to the best. With
+        `checkpoints` a new net goes on where they end. After a DivergenceError the net
+        is as it was after the last finished epoch.
         """
-        if self.source is not None:
-            self._prepare_source(x, x_ood)
+        self.checkpoints_, self.finished_ = checkpoints, None
+        resumes = checkpoints is not None and checkpoints.state is not None
+        self._prepare_source(x, x_ood, resumes)
         data = TensorDataset(x, y)
         n_steps = epochs * len(self.get_iterator(data, training=True))
-        self.rates_ = ScheduledRates(lr_schedule, self._every_optimizer(), n_steps)
-        with self._early_stopping(patience):
-            with suppress(StopTraining):
-                self.notify("on_train_begin", X=data, y=None)
-                self.fit_loop((data, valid and TensorDataset(*valid)), epochs=epochs)
-            self.notify("on_train_end", X=data, y=None)
-        self.rates_.restore()
-        del self.rates_
+        self.rates_ = ScheduledRates(lr_schedule, self.every_optimizer(), n_steps)
+        try:
+            with self._early_stopping(patience):
+                with suppress(StopTraining):
+                    self.notify("on_train_begin", X=data, y=None)
+                    epochs = self._begin_or_resume(epochs)
+                    both = data, valid and TensorDataset(*valid)
+                    self.fit_loop(both, epochs=epochs)
+                self.notify("on_train_end", X=data, y=None)
+                self._write_checkpoint(is_finished=True)
+        except DivergenceError:
+            self._undo_epoch()
+            raise
+        finally:
+            self.rates_.restore()
+            del self.rates_, self.checkpoints_, self.finished_
         self.choose_inference_sizes(tuple(x.shape[1:]))
         return self
 
-    def _prepare_source(self, x, x_ood):
+    def _prepare_source(self, x, x_ood, resumes=False):
         """Let the source see the data, and find the features if it needs them."""
+        if self.source is None:
+            return
         device = torch.device(self.device)
         if self.source.makes_features:
             self.head_name_ = find_head(self.module_, as_float(x[:4]).to(device))
+        prepare = self.source_.rebuild if resumes else self.source_.prepare
         with self._precision():
-            self.source_.prepare(x, x_ood, device)
+            prepare(x, x_ood, device)
+
+    def _begin_or_resume(self, epochs):
+        """Go to the checkpoint, if there is one; return how many epochs are left."""
+        if self.checkpoints_ is None:
+            return epochs
+        if self.checkpoints_.state is None:
+            self._write_checkpoint()  # what the source has learnt took time, too
+            return epochs
+        restore(self, self.checkpoints_.state)
+        self._keep_weights()
+        # A fit that has stopped early has no epochs left either.
+        is_finished = self.checkpoints_.state.get("is_finished")
+        return 0 if is_finished else epochs - len(self.history)
+
+    def _write_checkpoint(self, is_finished=False):
+        """Write all that the next epoch depends on, if that is asked for."""
+        if self.checkpoints_ is not None:
+            state = {**state_of(self), "is_finished": is_finished}
+            self.checkpoints_.save(len(self.history), state)
+
+    def _keep_weights(self):
+        """Keep the weights there are, for the case that the next epoch diverges."""
+        weights = self.module_.state_dict(), self.source and self.source_.state_dict()
+        self.finished_ = len(self.history), deepcopy(weights)
+
+    def _undo_epoch(self):
+        """Go back to the weights of the last finished epoch of this fit."""
+        if self.finished_ is None:
+            self.history.clear()
+            return
+        n_epochs, (classifier, source) = self.finished_
+        del self.history[n_epochs:]
+        self.module_.load_state_dict(classifier)
+        if source is not None:
+            self.source_.end_epoch()  # it forgets the batch
+            self.source_.load_state_dict(source)
 
     def _precision(self):
         """Compute in bfloat16 where that is chosen; weights and losses are float32."""
@@ -169,7 +240,7 @@ class JointNet(NeuralNet):
         finally:
             self.callbacks_.pop()
 
-    def _every_optimizer(self):
+    def every_optimizer(self):
         """Return the optimizers of all players."""
         others = [] if self.source is None else self.source_.optimizers()
         return [self.optimizer_, *others]
@@ -177,12 +248,18 @@ class JointNet(NeuralNet):
     def notify(self, method_name, **kwargs):
         """Call the callbacks; one that raises KeyboardInterrupt ends the training.
 
-        That is how skorch's own callbacks, such as EarlyStopping, do it.
+        That is how skorch's own callbacks, such as EarlyStopping, do it. The user's
+        Ctrl-C, which may come while a callback runs, is another thing.
         """
         try:
             super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            if not _comes_from_raise(error):
+                raise
             raise StopTraining from None
+        if method_name == "on_epoch_end":
+            self._keep_weights()
+            self._write_checkpoint()
 
     def copy(self):
         """Return a net of its own that goes on where this one is.
@@ -215,8 +292,9 @@ class JointNet(NeuralNet):
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Record every player's mean loss in the history."""
         super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
-        for name, mean in self.epoch_losses_.means().items():
-            self.history.record(name, mean)
+        figures = {} if self.source is None else self.source_.end_epoch()
+        for name, value in (self.epoch_losses_.means() | figures).items():
+            self.history.record(name, value)
         del self.epoch_losses_
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -228,22 +306,42 @@ class JointNet(NeuralNet):
         """
         watched = any(map(_watches_batches, self.callbacks_))
         losses = EpochMeans()
-        for batch in iterator or ():
-            if watched:
-                self.notify("on_batch_begin", batch=batch, training=training)
-            if training:
-                self.rates_.set_next()
-            step = step_fn(batch, **fit_params)
-            losses.add({f"{prefix}_loss": step["loss"]}, len(batch[0]))
-            if watched:
-                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
-                self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
-                self.notify("on_batch_end", batch=batch, training=training, **step)
+        with located(len(self.history), self.every_optimizer()[::-1]) as place:
+            for place.batch, batch in enumerate(iterator or (), start=1):
+                if watched:
+                    self.notify("on_batch_begin", batch=batch, training=training)
+                if training:
+                    self.rates_.set_next()
+                step = step_fn(batch, **fit_params)
+                losses.add({f"{prefix}_loss": step["loss"]}, len(batch[0]))
+                if watched:
+                    self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+                    self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+                    self.notify("on_batch_end", batch=batch, training=training, **step)
+        if training:
+            with located(len(self.history), []) as place:
+                self._check_epoch(place)
         for name, mean in losses.means().items():
             before = [row[name] for row in self.history[:-1] if name in row]
             self.history.record(name, mean)
             self.history.record(f"{name}_best", mean < min(before, default=math.inf))
             self.history.record(f"{prefix}_batch_count", len(losses.sizes))
+
+    def _check_epoch(self, place):
+        """Raise DivergenceError if losses or weights are not finite, gradients or not.
+
+        Such a loss has not moved anything, such weights come of a step too large.
+        """
+        for name, values in self.epoch_losses_.losses.items():
+            player, is_total, _ = name.partition("_loss")
+            finite = torch.stack(values).isfinite().tolist()
+            if is_total and not all(finite):
+                place.batch = finite.index(False) + 1
+                raise DivergenceError(player, values[place.batch - 1].item())
+        place.batch = len(self.epoch_losses_.sizes)
+        check_weights("classifier", self.module_)
+        if self.source is not None:
+            check_weights(type(self.source).__name__, self.source_)
 
     def train_step(self, batch, **fit_params):
         """Let the source's players move, then the classifier."""
@@ -303,7 +401,7 @@ class JointNet(NeuralNet):
                 "kl" if self.ood_target == "uniform" else "reject_loss": ood,
             }
             shared = self.source_.shared_inputs()
-        descend(loss, self.optimizer_, also=shared)
+        descend(loss, self.optimizer_, "classifier", also=shared)
         losses = {name: value.detach() for name, value in losses.items()}
         return losses, logits.detach()
 

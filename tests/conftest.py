@@ -24,6 +24,13 @@ def pytest_addoption(parser):
         "blobs of check_classifiers_train overlap so much that even the Bayes rule is "
         "right for 70 % of them only, where the check asks for 83 %.",
     )
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=2,
+        help="How many times tests/test_checkpoint.py kills a process that trains, at "
+        "random moments.",
+    )
 
 
 def pytest_configure(config):

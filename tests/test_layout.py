@@ -15,13 +15,15 @@ ROOT = Path(confident_clf.__file__).parent
 # Each part and what it may import of the others; nobody imports the package root.
 MAY_IMPORT = {
     "_version": set(),
-    "utils": set(),
+    "utils": {"_version"},
     "losses": set(),
     "modules": set(),
     "scores": {"utils"},
     "metrics": {"scores", "utils"},
     "sources": {"losses", "modules", "utils"},
-    "_net": {"losses", "modules", "utils"},
+    "_training_state": {"utils"},
+    "_training": {"utils"},
+    "_net": {"_training_state", "losses", "modules", "utils"},
     "_samples": {"utils"},
     "_network_view": {"modules", "utils"},
     "_prediction": {"_network_view", "scores", "utils"},
@@ -29,6 +31,7 @@ MAY_IMPORT = {
         "_net",
         "_prediction",
         "_samples",
+        "_training",
         "modules",
         "scores",
         "sources",
@@ -55,6 +58,7 @@ MAY_IMPORT = {
         "_persistence",
         "_version",
         "metrics",
+        "utils",
     },
 }
 

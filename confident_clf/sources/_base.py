@@ -19,8 +19,10 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     ``super().__init__()``, and define :meth:`sample`; :meth:`prepare` sees the training
     data before the first epoch, and :meth:`step` runs before each step of the
     classifier. One with networks defines :meth:`make_networks`, so that files can hold
-    it. Samples are in the units of the batches that the classifier sees: those
-    of X, or [0, 1] where X is uint8.
+    it. Samples are in the units of the batches that the classifier sees: those of X, or
+    [0, 1] where X is uint8. What training changes belongs in networks, in buffers, in
+    `optimizers`, or in plain attributes whose names end in an underscore: a checkpoint
+    keeps these.
 
     Examples
     --------
@@ -93,6 +95,22 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             Where the networks must be.
         """
 
+    def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+        """Make what `prepare` makes, for a checkpoint to be loaded into.
+
+        The same as `prepare`, unless that takes long.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *input_shape), float32 or uint8
+            The training samples, on the CPU.
+        x_ood : Tensor of shape (m, *input_shape) or None
+            The user's out-of-distribution samples, if any.
+        device : torch.device
+            Where networks and samples must be.
+        """
+        self.prepare(x, x_ood, device)
+
     def step(self, x: Tensor, net) -> dict[str, Tensor]:
         """Move the source's own networks on one batch.
 
@@ -135,6 +153,16 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         -------
         dict of str to Tensor of shape ()
             The losses to record in the history, without gradient.
+        """
+        return {}
+
+    def end_epoch(self) -> dict[str, float]:
+        """Return figures of the epoch that has ended, and forget its last batch.
+
+        Returns
+        -------
+        dict of str to float
+            What to record in the history beside the losses.
         """
         return {}
 

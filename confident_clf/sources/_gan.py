@@ -158,12 +158,26 @@ class JointGAN(OODSource):
         With shared samples the generator waits for the classifier.
         """
         real, fake = self._standardize(x), self._generate(len(x))
-        losses = {"discriminator_loss": self._step_discriminator(real, fake.detach())}
+        self._last = real, fake.detach()
+        losses = {"discriminator_loss": self._step_discriminator(*self._last)}
         if self.share_samples:
             self._waiting = fake
         else:
             losses["generator_loss"] = self._step_generator(fake, net)
         return losses
+
+    def end_epoch(self) -> dict[str, float]:
+        """Return how much the last samples differ from each other.
+
+        That is the mean standard deviation of a feature or pixel, in units of that of
+        the training samples in the batch: near 0 where the generator makes one sample.
+        """
+        # A step that failed has left the samples of its batch, too.
+        last, *_ = [vars(self).pop(name, None) for name in _OF_A_BATCH]
+        if last is None:
+            return {}
+        real, fake = (batch.std(dim=0).mean() for batch in last)
+        return {"fake_spread": float(fake / real)}
 
     def optimizers(self) -> list:
         """Return the optimizers of the generator and the discriminator."""
@@ -193,7 +207,7 @@ class JointGAN(OODSource):
         gradient = shared.grad * (len(fake) / len(shared))
         in_units = self._to_units(fake[: len(shared)])
         loss_with_term = loss + (in_units * gradient).sum()
-        descend(loss_with_term, self.generator_optimizer_)
+        descend(loss_with_term, self.generator_optimizer_, "generator")
         return {"generator_loss": loss.detach()}
 
     def _step_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -203,7 +217,7 @@ class JointGAN(OODSource):
         else:  # BatchNorm: the statistics of real and fake must not mix
             judged = self._judge(real), self._judge(fake)
         loss = discriminator_loss(*judged)
-        descend(loss, self.discriminator_optimizer_)
+        descend(loss, self.discriminator_optimizer_, "discriminator")
         return loss.detach()
 
     def _step_generator(self, fake: Tensor, net=None) -> Tensor:
@@ -211,7 +225,7 @@ class JointGAN(OODSource):
         loss = self._own_loss(fake)
         if net is not None and net.beta > 0:
             loss = loss + net.beta * self._classifier_term(fake, net)
-        descend(loss, self.generator_optimizer_)
+        descend(loss, self.generator_optimizer_, "generator")
         return loss.detach()
 
     def _own_loss(self, fake: Tensor) -> Tensor:
@@ -251,6 +265,7 @@ class JointGAN(OODSource):
         return (x - self.offset_) / self.divisor_
 
 
+_OF_A_BATCH = ("_last", "_waiting", "_shared")
 _OBJECTIVES = ("boundary", "confident")
 
 

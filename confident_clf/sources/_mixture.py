@@ -50,12 +50,21 @@ class MixtureOOD(OODSource):
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Clone the sources, those within mixtures too, once, and prepare each."""
-        leaves = self._leaves()
-        self.shares_ = tuple(share for _, share in leaves)
-        if not hasattr(self, "sources_"):
-            self.sources_ = nn.ModuleList(clone(source) for source, _ in leaves)
+        self._clone_leaves()
         for source in self.sources_:
             source.prepare(x, x_ood if source.needs_ood_rows else None, device)
+
+    def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+        """Clone the sources and let each rebuild itself."""
+        self._clone_leaves()
+        for source in self.sources_:
+            source.rebuild(x, x_ood if source.needs_ood_rows else None, device)
+
+    def _clone_leaves(self):
+        """Set the sources, once, and their shares."""
+        sources, self.shares_ = zip(*self._leaves(), strict=True)
+        if not hasattr(self, "sources_"):
+            self.sources_ = nn.ModuleList(clone(source) for source in sources)
 
     def make_networks(self, input_shape, device) -> None:
         """Clone the sources, and let each make its networks."""
@@ -90,6 +99,10 @@ class MixtureOOD(OODSource):
     def finish_step(self, net) -> dict[str, Tensor]:
         """Let each source finish its step."""
         return _numbered(source.finish_step(net) for source in self.sources_)
+
+    def end_epoch(self) -> dict[str, float]:
+        """Return the figures of all sources."""
+        return _numbered(source.end_epoch() for source in self.sources_)
 
     def optimizers(self) -> list:
         """Return the optimizers of all sources."""

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from confident_clf.sources._gan import JointGAN
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.utils._collapse import warn_of_collapse
+from confident_clf.utils._divergence import located
 from confident_clf.utils._tensors import as_float
 
 
@@ -72,18 +74,29 @@ class OriginalGAN(JointGAN):
         super().prepare(x, x_ood, device)
         self.history_ = []
         batches = ShuffledBatches((x,), self.batch_size)
-        for _ in range(self.max_epochs):
+        for epoch in range(self.max_epochs):
             losses = EpochMeans()
-            for (batch,) in batches:
-                real = self._standardize(as_float(batch.to(device)))
-                fake = self._generate(len(real))
-                step = {
-                    "discriminator_loss": self._step_discriminator(real, fake.detach()),
-                    "generator_loss": self._step_generator(fake),
-                }
-                losses.add(step, len(real))
-            self.history_.append(losses.means())
+            with located(epoch + 1, self._both_optimizers()) as place:
+                for place.batch, (batch,) in enumerate(batches, start=1):
+                    real = self._standardize(as_float(batch.to(device)))
+                    losses.add(self._step_both(real), len(real))
+            self.history_.append(losses.means() | self.end_epoch())
+        warn_of_collapse(self.history_)
         self.requires_grad_(False).eval()
+
+    def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+        """Make the networks, frozen, without training them."""
+        super().prepare(x, x_ood, device)
+        self.requires_grad_(False).eval()
+
+    def _step_both(self, real: Tensor) -> dict[str, Tensor]:
+        """Move discriminator and generator on samples in standard units."""
+        fake = self._generate(len(real))
+        self._last = real, fake.detach()
+        return {
+            "discriminator_loss": self._step_discriminator(*self._last),
+            "generator_loss": self._step_generator(fake),
+        }
 
     def train(self, mode: bool = True) -> nn.Module:
         """Stay in evaluation mode once frozen: BatchNorm must not learn from fakes."""
@@ -97,3 +110,7 @@ class OriginalGAN(JointGAN):
     def optimizers(self) -> list:
         """Return none: the networks are frozen."""
         return []
+
+    def _both_optimizers(self):
+        """Return those of its own training, in the order of their steps."""
+        return [self.discriminator_optimizer_, self.generator_optimizer_]

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
+from confident_clf.utils._divergence import refuse_non_finite
 
-def descend(loss, optimizer, *, also=()):
+
+def descend(loss, optimizer, player, *, also=()):
     """Move the parameters of `optimizer` one step down `loss`, and nothing else.
 
     In joint training a loss runs through networks of other players. Naming the inputs
@@ -18,8 +20,15 @@ def descend(loss, optimizer, *, also=()):
         The loss, with its graph.
     optimizer : torch.optim.Optimizer
         The owner of the parameters to move.
+    player : str
+        Its name, for errors.
     also : sequence of Tensor
         Leaves that shall get their gradient too, without being moved.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss or a gradient is not finite; nothing is moved then.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for parameter in parameters:
@@ -31,6 +40,7 @@ def descend(loss, optimizer, *, also=()):
         torch.clear_autocast_cache()
     else:
         loss.backward(inputs=[*parameters, *also])
+    refuse_non_finite(player, loss, parameters, optimizer)
     optimizer.step()
 
 

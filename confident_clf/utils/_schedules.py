@@ -103,8 +103,12 @@ class ScheduledRates:
         self.schedule = schedule
         self.n_steps = n_steps
         self.n_done = 0
-        groups = [group for opt in optimizers for group in opt.param_groups]
-        self.groups = [(group, group["lr"]) for group in groups]
+        self.groups = [(group, group["lr"]) for group in _groups(optimizers)]
+
+    def go_on(self, optimizers, n_done, rates):
+        """Go on after `n_done` steps, with new groups and the `rates` of the old."""
+        self.n_done = n_done
+        self.groups = list(zip(_groups(optimizers), rates, strict=True))
 
     def set_next(self):
         """Set the rates for the next step."""
@@ -120,3 +124,8 @@ class ScheduledRates:
         """Set every rate to `factor` times what it was at first."""
         for group, rate in self.groups:
             group["lr"] = rate * factor
+
+
+def _groups(optimizers):
+    """Return the parameter groups of all optimizers."""
+    return [group for optimizer in optimizers for group in optimizer.param_groups]

@@ -51,3 +51,44 @@ def seeded(seed, device):
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+def random_states(device):
+    """Return the states of all generators that `seeded` seeds.
+
+    Parameters
+    ----------
+    device : torch.device or str
+        The device that is used.
+
+    Returns
+    -------
+    dict
+        Of tensors, numbers and text, in tuples and lists.
+    """
+    name, keys, *rest = np.random.get_state()
+    states = {
+        "python": random.getstate(),
+        "numpy": (name, keys.tolist(), *rest),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.device(device).type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states, device):
+    """Put the states of all generators back, inside `seeded`.
+
+    Parameters
+    ----------
+    states : dict
+        As `random_states` returns it.
+    device : torch.device or str
+        The device that is used.
+    """
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

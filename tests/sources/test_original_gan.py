@@ -28,7 +28,11 @@ def test_it_learns_the_distribution_of_the_data():
     torch.testing.assert_close(samples.mean(0), x.mean(0), atol=0.4, rtol=0)
     assert np.corrcoef(samples.T)[0, 1] > 0.6
     assert len(source.history_) == 60
-    assert set(source.history_[0]) == {"discriminator_loss", "generator_loss"}
+    assert set(source.history_[0]) == {
+        "discriminator_loss",
+        "generator_loss",
+        "fake_spread",
+    }
 
 
 def test_it_is_frozen_while_the_classifier_trains():

@@ -109,7 +109,7 @@ def test_a_step_forgets_the_bfloat16_copies_of_the_weights():
     optimizer = adamw([{"params": list(layer.parameters())}], lr=1.0)
     x = torch.randn(8, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        descend(layer(x).float().square().sum(), optimizer)
+        descend(layer(x).float().square().sum(), optimizer, "classifier")
         after = layer(x)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(layer(x), after)
@@ -121,7 +121,7 @@ def test_fused_only_where_torch_can():
         parameter = nn.Parameter(torch.ones(3, dtype=dtype))
         assert can_fuse([parameter]) == fused
         optimizer = adamw([{"params": [parameter]}], lr=0.1, weight_decay=0)
-        descend(parameter.abs().sum(), optimizer)
+        descend(parameter.abs().sum(), optimizer, "classifier")
         torch.testing.assert_close(parameter.abs(), torch.full((3,), 0.9))
 
 
