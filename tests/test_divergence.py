@@ -339,6 +339,9 @@ from confident_clf import ConfidentClassifier
 from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
+# A background process may have been started with the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 class Begun(Callback):
     def on_epoch_end(self, net, **kwargs):
         print("epoch", flush=True)
