@@ -265,7 +265,12 @@ def test_gradients_of_other_kinds(dtypes):
         ({"discriminator_loss": 1e-3}, "tells all generated samples"),
         ({"discriminator_loss_1": 1e-3}, "discriminator_loss_1 0.001"),
         ({"fake_spread": 1e-4}, "are all alike"),
-        ({"kl": 1e-7, "discriminator_loss": 1.0}, "unsure of .* from the start"),
+        (
+            {"kl": 1e-7, "discriminator_loss": 1.0, "cross_entropy": 0.4},
+            "unsure of .* from the start",
+        ),
+        # It is unsure of the training samples too: it has only not learnt them yet.
+        ({"kl": 1e-7, "discriminator_loss": 1.0, "cross_entropy": 0.6}, None),
         ({"kl": 1e-7}, None),
         ({"discriminator_loss": 1.3, "fake_spread": 0.2, "kl": 0.01}, None),
         ({"fake_spread": float("nan")}, None),
@@ -273,7 +278,8 @@ def test_gradients_of_other_kinds(dtypes):
 )
 def test_what_is_a_problem(last, found):
     """Check one figure at a time, in an epoch that is the last and the only one."""
-    problems = gan_problems([last])
+    first = {"kl": 1e-7, "discriminator_loss": 1.3, "cross_entropy": 1.0}
+    problems = gan_problems([first, last])
     assert len(problems) == (found is not None)
     for problem in problems:
         assert re.search(found, problem)
@@ -282,8 +288,8 @@ def test_what_is_a_problem(last, found):
 def test_kl_that_was_something_once():
     """Check that a classifier that has learnt to be unsure is no problem."""
     rows = [
-        {"kl": 0.5, "discriminator_loss": 1.0},
-        {"kl": 0, "discriminator_loss": 1.0},
+        {"kl": 0.5, "discriminator_loss": 1.0, "cross_entropy": 1.0},
+        {"kl": 0, "discriminator_loss": 1.0, "cross_entropy": 0.1},
     ]
     assert gan_problems(rows) == []
     assert gan_problems([]) == []

@@ -21,8 +21,9 @@ def gan_problems(rows):
     Parameters
     ----------
     rows : list of dict of str to float
-        The figures of every epoch: "discriminator_loss", "fake_spread" and "kl", as far
-        as there are any. What has a number behind its name is of a further generator.
+        The figures of every epoch: "discriminator_loss", "fake_spread", "kl" and
+        "cross_entropy", as far as there are any. What has a number behind its name is
+        of a further generator.
 
     Returns
     -------
@@ -46,7 +47,9 @@ def gan_problems(rows):
             )
     has_gan = any(name.startswith("discriminator_loss") for name in last)
     largest_kl = max(row.get("kl", 1.0) for row in rows)
-    if has_gan and largest_kl < KL_OF_NO_USE:
+    # One that is unsure of the training samples too has only not learnt them yet.
+    first, now = (row.get("cross_entropy", 0.0) for row in (rows[0], last))
+    if has_gan and largest_kl < KL_OF_NO_USE and now < 0.5 * first:
         problems.append(
             "the classifier was unsure of the generated samples from the start (kl at "
             f"most {largest_kl:.2g} in every epoch), so that they taught it nothing"
