@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_readme_example(capsys):
-    """Check that the first example prints what the README says, to a few hundredths."""
+    """Check that the first example prints what the README says, as closely as it says."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     code, output = re.search(
         r"```python\n(.*?)```\s+```\n(.*?)```", readme, re.DOTALL
@@ -23,8 +23,9 @@ def test_readme_example(capsys):
     def numbers(text):
         return [float(number) for number in re.findall(r"\d\.\d+", text)]
 
-    # The last digits depend on the processor.
-    assert numbers(printed) == pytest.approx(numbers(output), abs=0.06)
+    accuracy, accepted, refused = numbers(printed)
+    assert [accuracy, accepted] == pytest.approx(numbers(output)[:2], abs=0.04)
+    assert refused > 0.6  # the README names the range
     assert re.findall(r"[a-z ]+", printed) == re.findall(r"[a-z ]+", output)
 
 
