@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_readme_example(capsys):
-    """Check that the first example prints what the README says, as closely as it says."""
+    """Check that the first example prints what the README says it prints."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     code, output = re.search(
         r"```python\n(.*?)```\s+```\n(.*?)```", readme, re.DOTALL
