@@ -16,6 +16,7 @@ from confident_clf._samples import SamplesMixin
 from confident_clf._training import TrainingMixin
 from confident_clf.modules._build import build_classifier
 from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
+from confident_clf.modules._trial import flop, prefer_channels_last
 from confident_clf.scores import OODScore
 from confident_clf.scores._make import SCORES
 from confident_clf.sources import OODSource
@@ -23,7 +24,7 @@ from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
 from confident_clf.utils._device import resolve_device
 from confident_clf.utils._optim import adamw
-from confident_clf.utils._precision import flop, prefer_channels_last, use_bfloat16
+from confident_clf.utils._precision import use_bfloat16
 from confident_clf.utils._schedules import SCHEDULES
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context

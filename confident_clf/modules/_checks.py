@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from confident_clf.modules._batch_norm import batch_norms
+from confident_clf.modules._trial import evaluating
 
 
 def check_classifier(network: nn.Module, x: Tensor, n_classes: int) -> None:
@@ -102,16 +103,14 @@ def warn_of_batch_norm(network: nn.Module) -> None:
 
 def _try(role: str, network: nn.Module, x: Tensor) -> Tensor:
     """Return the network's output on `x`; its state and mode stay as they were."""
-    network.eval()
     try:
-        with torch.no_grad():
+        with evaluating(network), torch.no_grad():
             output = network(x)
     except Exception as error:
         raise ValueError(
             f"{role}={type(network).__name__} failed on a batch of shape "
             f"{tuple(x.shape)}: {error}"
         ) from error
-    network.train()
     if not isinstance(output, Tensor):
         raise ValueError(
             f"{role}={type(network).__name__} must return a tensor; it returned "

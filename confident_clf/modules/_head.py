@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from confident_clf.modules._trial import evaluating
+
 
 def find_head(network: nn.Module, x: Tensor) -> str:
     """Return the name of the linear layer that makes the logits.
@@ -28,14 +30,9 @@ def find_head(network: nn.Module, x: Tensor) -> str:
         If the logits do not come straight out of an :class:`torch.nn.Linear` whose
         input is one vector for each sample.
     """
-    network.eval()
-    try:
-        with torch.no_grad(), recorded_linears(network) as calls:
-            logits = network(x)
-    finally:
-        network.train()
-    head, features, output = calls[-1] if calls else (None, x, None)
-    if output is not logits or features.ndim != 2:
+    with evaluating(network), torch.no_grad():
+        head = _logits_layer(network, x)
+    if head is None:
         raise ValueError(
             f"module={type(network).__name__} must end with a torch.nn.Linear on one "
             "vector for each sample: what goes into it are its features. Make it end "
@@ -147,12 +144,19 @@ def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
     ValueError
         If the logits do not come straight out of one.
     """
-    with recorded_linears(network) as calls:
-        logits = network(x)
-    if not calls or calls[-1][2] is not logits or calls[-1][1].ndim != 2:
+    head = _logits_layer(network, x)
+    if head is None:
         raise ValueError(
             f"module={type(network).__name__} must end with a torch.nn.Linear on one "
             "vector for each sample, whose weight and bias the method needs. Make it "
             "end so, or choose a method that needs less, such as 'knn' or 'energy'."
         )
-    return calls[-1][0]
+    return head
+
+
+def _logits_layer(network: nn.Module, x: Tensor) -> nn.Linear | None:
+    """Return the linear layer on vectors whose output is the network's, if any."""
+    with recorded_linears(network) as calls:
+        logits = network(x)
+    layer, features, output = calls[-1] if calls else (None, x, None)
+    return layer if output is logits and features.ndim == 2 else None

@@ -13,9 +13,10 @@ from confident_clf.losses import (
 from confident_clf.modules._batch_norm import batch_norms
 from confident_clf.modules._build import build_discriminator, build_generator
 from confident_clf.modules._checks import check_discriminator, check_generator
+from confident_clf.modules._trial import evaluating, prefer_channels_last
 from confident_clf.sources._base import OODSource
-from confident_clf.utils._optim import can_fuse, descend, evaluating
-from confident_clf.utils._precision import in_full, prefer_channels_last
+from confident_clf.utils._optim import can_fuse, descend
+from confident_clf.utils._precision import in_full
 from confident_clf.utils._tensors import as_float
 
 

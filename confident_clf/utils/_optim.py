@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One step of gradient descent for one player."""
 
-from contextlib import contextmanager
-
 import torch
 
 from confident_clf.utils._divergence import refuse_non_finite
@@ -42,27 +40,6 @@ def descend(loss, optimizer, player, *, also=()):
         loss.backward(inputs=[*parameters, *also])
     refuse_non_finite(player, loss, parameters, optimizer)
     optimizer.step()
-
-
-@contextmanager
-def evaluating(network):
-    """Switch dropout and the updates of BatchNorm off for a while.
-
-    Parameters
-    ----------
-    network : nn.Module
-        In training mode before and after.
-
-    Yields
-    ------
-    nn.Module
-        The same network in evaluation mode.
-    """
-    network.eval()
-    try:
-        yield network
-    finally:
-        network.train()
 
 
 def can_fuse(parameters):

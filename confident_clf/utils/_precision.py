@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""When to compute in bfloat16, and how to lay out images."""
+"""When to compute in bfloat16, and how."""
 
 import torch
-from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 # Below about so many floating-point operations for a sample, casting takes as long as
 # bfloat16 saves (benchmarks/speed.py).
@@ -52,63 +50,6 @@ def multiplies_bfloat16(device):
         has = torch.cpu.get_capabilities()
         return bool(has.get("amx_bf16") or has.get("avx512_bf16"))
     return False
-
-
-def flop(network, x):
-    """Return the floating-point operations of one pass.
-
-    torch's own counter takes two seconds to import.
-
-    Parameters
-    ----------
-    network : nn.Module
-        In training mode before and after.
-    x : Tensor of shape (n, *input_shape)
-        Samples on the device of the network.
-
-    Returns
-    -------
-    int
-        Two for each multiplication in a linear layer or a convolution.
-    """
-    counts = []
-
-    def count(layer, inputs, output):
-        counts.append(2 * output.numel() * layer.weight[0].numel())
-
-    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, _ConvNd))]
-    handles = [layer.register_forward_hook(count) for layer in layers]
-    network.eval()
-    try:
-        with torch.no_grad():
-            network(x)
-    finally:
-        network.train()
-        for handle in handles:
-            handle.remove()
-    return sum(counts)
-
-
-def prefer_channels_last(network, x):
-    """Lay filters out with the channels last, the faster way, where a network can.
-
-    Parameters
-    ----------
-    network : nn.Module
-        In training mode before and after. One whose layers ``view`` images in the
-        usual layout keeps it.
-    x : Tensor
-        A few samples of its input.
-    """
-    network.to(memory_format=torch.channels_last)
-    network.eval()
-    try:
-        with torch.no_grad():
-            network(x)
-    except RuntimeError:
-        network.to(memory_format=torch.contiguous_format)
-    finally:
-        network.train()
 
 
 def in_full(x):

@@ -12,11 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from confident_clf import ConfidentClassifier
 from confident_clf.modules import MLP, SmallConvNet
+from confident_clf.modules._trial import flop, prefer_channels_last
 from confident_clf.utils._optim import adamw, can_fuse, descend
 from confident_clf.utils._precision import (
-    flop,
     multiplies_bfloat16,
-    prefer_channels_last,
     use_bfloat16,
 )
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from confident_clf import ConfidentClassifier
 from confident_clf.modules import SmallConvNet
-from confident_clf.utils._precision import flop
+from confident_clf.modules._trial import flop
 from confident_clf.utils._threads import MIN_FLOP, one_thread
 
 X, Y = load_digits(return_X_y=True)
