@@ -465,10 +465,15 @@ class JointNet(NeuralNet):
             )
 
     def choose_inference_sizes(self, input_shape):
-        """Find the sizes of batches that round alike, here and now."""
-        self._set_training(False)
-        sizes = sizes_that_round_alike(self.module_, input_shape, self.device)
-        self.inference_sizes_ = environment(self.device), sizes
+        """Find the sizes of batches that round alike here, unless that is known.
+
+        They depend on shapes, not on weights: training that goes on changes nothing.
+        """
+        here = environment(self.device)
+        if self.inference_sizes_[0] != here:
+            self._set_training(False)
+            sizes = sizes_that_round_alike(self.module_, input_shape, self.device)
+            self.inference_sizes_ = here, sizes
 
     def sample(self, n):
         """Return `n` samples of the source, ndarray (n, *input_shape), float32."""
