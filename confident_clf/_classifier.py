@@ -30,7 +30,7 @@ from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._state import unchanged_on_error
 from confident_clf.utils._tensors import as_float
-from confident_clf.utils._threads import MIN_FLOP
+from confident_clf.utils._threads import is_small
 
 
 class ConfidentClassifier(
@@ -458,7 +458,7 @@ class ConfidentClassifier(
         prefer_channels_last(net.module_, few)
         work = flop(net.module_, few) / len(few)
         net.bfloat16 = use_bfloat16(self.precision, device, work)
-        net.single_thread = device.type == "cpu" and work * self.batch_size < MIN_FLOP
+        net.single_thread = is_small(device, work * self.batch_size)
         if source is not None and source.makes_inputs:
             warn_of_batch_norm(net.module_)
         return net

@@ -195,6 +195,12 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         -------
         Tensor of shape (n, n_features)
             Samples, with the graph of the features they are made from.
+
+        Raises
+        ------
+        NotImplementedError
+            For a source that makes inputs only, as most do. Training asks those alone
+            whose `makes_features` is true, so they need not define it.
         """
         raise NotImplementedError(f"{self!r} makes no features.")
 

@@ -68,7 +68,7 @@ class MixtureOOD(OODSource):
 
     def make_networks(self, input_shape, device) -> None:
         """Clone the sources, and let each make its networks."""
-        self.sources_ = nn.ModuleList(clone(source) for source, _ in self._leaves())
+        self._clone_leaves()
         for source in self.sources_:
             source.make_networks(input_shape, device)
 

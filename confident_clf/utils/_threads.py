@@ -10,6 +10,24 @@ import torch
 MIN_FLOP = 2e8
 
 
+def is_small(device, flop_per_batch):
+    """Return whether a network is too small for more than one thread.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where it computes.
+    flop_per_batch : float
+        Floating-point operations of a pass of one batch.
+
+    Returns
+    -------
+    bool
+        True for small networks on the CPU.
+    """
+    return device.type == "cpu" and flop_per_batch < MIN_FLOP
+
+
 @contextmanager
 def one_thread(limit):
     """Let torch use one thread for a while.
