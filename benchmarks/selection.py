@@ -76,7 +76,8 @@ def run(task, seed, split, data):
     scorers = {name: make_ood_scorer(X_ood=X_ood) for name, X_ood in unknown.items()}
     results = []
     if split is not None:
-        cv = LeaveClassesOut(N_HELD_OUT[task], n_splits=N_SPLITS[task], random_state=seed)
+        n_classes, n_splits = N_HELD_OUT[task], N_SPLITS[task]
+        cv = LeaveClassesOut(n_classes, n_splits=n_splits, random_state=seed)
         train, test = list(cv.split(X, y))[split]
         X, y, X_held_out, y_held_out = X[train], y[train], X[test], y[test]
         known = np.isin(y_held_out, y)
