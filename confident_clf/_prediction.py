@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from confident_clf._network_view import NetworkView
 from confident_clf.scores._make import make_score, same_score
 from confident_clf.utils._seeding import draw_seed, seeded
+from confident_clf.utils._sklearn import _fit_context
+from confident_clf.utils._validation import is_ood_label
 
 
 class PredictionMixin:
@@ -79,7 +81,8 @@ class PredictionMixin:
             Samples.
         method : str, OODScore or None, default=None
             As in the constructor; None takes the constructor's. Those that are fitted
-            on the training samples must be the constructor's when `fit` is called.
+            on the training samples must be the constructor's when `fit` or
+            :meth:`fit_method` is called.
 
         Returns
         -------
@@ -111,6 +114,39 @@ class PredictionMixin:
             The negative :meth:`ood_score`.
         """
         return -self.ood_score(X, method=method)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_method(self, X, y):
+        """Fit the score that `method` names, on the network as it is.
+
+        For another method than that of `fit` without training again, as in
+        ``clf.set_params(method="knn").fit_method(X, y)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples to fit it on: those of `fit`.
+        y : array-like of shape (n,)
+            Their labels; rows labelled `ood_label` are left out.
+
+        Returns
+        -------
+        ConfidentClassifier
+            The classifier itself, with another `method_`.
+
+        Raises
+        ------
+        ValueError
+            If the network lacks what the method needs, or X and y do not fit those of
+            `fit`.
+        """
+        check_is_fitted(self)
+        X, y = self._validate_more(X, y)
+        known = ~is_ood_label(y, self.ood_label)
+        X, y = X[known], self._encode_labels(y[known])
+        self._check_method(self.net_, X)
+        self._fit_method(X, y)
+        return self
 
     def sample_ood(self, n):
         """Return samples of the fitted source, in the units of X.
@@ -180,6 +216,6 @@ class PredictionMixin:
             return self.method_
         raise ValueError(
             f"method={method!r} is fitted on the training samples, and this classifier "
-            f"was fitted with method={self.method_!r}. Set method={method!r} before "
-            f"fit, or use OODDetector(..., method={method!r})."
+            f"was fitted with method={self.method_!r}. Call "
+            f"set_params(method={method!r}).fit_method(X, y), or set it before fit."
         )

@@ -90,7 +90,9 @@ def test_not_fitted_for(plain, method):
     """Check the message for a score that only `fit` could have fitted."""
     before = vars(plain).copy()
     for unfitted in (method, make_score(method)):
-        with pytest.raises(ValueError, match=r"Set method=.* before fit, or use OODD"):
+        with pytest.raises(
+            ValueError, match=r"Call set_params\(method=.*\)\.fit_method"
+        ):
             plain.ood_score(TEST, method=unfitted)
     assert vars(plain) == before
     with pytest.raises(NotFittedError):
@@ -107,10 +109,46 @@ def test_other_parameters_are_another_score():
         ):
             clf.ood_score(TEST, other)
     clf.set_params(method__n_neighbors=9)
-    with pytest.raises(ValueError, match=r"Set method=KNN\(n_neighbors=9\) before fit"):
+    with pytest.raises(ValueError, match=r"set_params\(method=KNN\(n_neighbors=9\)\)"):
         clf.ood_score(TEST)
     clf.set_params(method="energy")
     assert_array_equal(clf.ood_score(TEST), clf.ood_score(TEST, "energy"))
+
+
+@pytest.mark.parametrize("method", FITTED)
+def test_fit_method(plain, method):
+    """Check that a method fitted later scores as one fitted with the network."""
+    expected = refit(None, method).ood_score(TEST)
+    clf = clone(plain).fit(TRAIN, Y_TRAIN).set_params(method=method)
+    net = clf.net_
+    assert clf.fit_method(TRAIN, Y_TRAIN) is clf
+    assert clf.net_ is net
+    assert_array_equal(clf.ood_score(TEST), expected)
+
+
+def test_fit_method_leaves_ood_rows_out():
+    """Check the rows that fit the method, and labels of any kind."""
+    names = np.array(list("edcba"))[Y_TRAIN]
+    rows, labels = np.r_[UNKNOWN, TRAIN], np.r_[np.full(len(UNKNOWN), "?"), names]
+    clf = fast(ood_source="explicit", ood_label="?").fit(rows, labels)
+    clf.set_params(method="mahalanobis").fit_method(rows, labels)
+    means = clf.method_.means_
+    assert_array_equal(clf.fit_method(TRAIN, names).method_.means_, means)
+
+
+def test_fit_method_refuses(plain):
+    """Check that what cannot fit a method is named, and changes nothing."""
+    clf = clone(plain).fit(TRAIN, Y_TRAIN)
+    before = clf.method_
+    with pytest.raises(ValueError, match="64 features"):
+        clf.fit_method(TRAIN[:, :9], Y_TRAIN)
+    with pytest.raises(ValueError, match="not among the classes"):
+        clf.fit_method(TRAIN, Y_TRAIN + 1)
+    with pytest.raises(ValueError, match="method"):
+        clf.set_params(method="no such").fit_method(TRAIN, Y_TRAIN)
+    assert clf.method_ is before
+    with pytest.raises(NotFittedError):
+        fast().fit_method(TRAIN, Y_TRAIN)
 
 
 def test_fitted_on_the_training_samples_alone():
@@ -313,9 +351,9 @@ def test_detector_of_a_frozen_classifier(plain):
     expected = np.sort(frozen.estimator.score_samples(TEST))
     assert_allclose(detector.calibration_scores_, expected)
     for estimator in (plain, make_pipeline("passthrough", FrozenEstimator(plain))):
-        with pytest.raises(ValueError, match=r"Set method='knn' before fit"):
+        with pytest.raises(ValueError, match=r"set_params\(method='knn'\)"):
             OODDetector(FrozenEstimator(estimator), method="knn").fit(TEST)
-    with pytest.raises(ValueError, match=r"Set method='knn' before fit"):
+    with pytest.raises(ValueError, match=r"set_params\(method='knn'\)"):
         pipeline = make_pipeline("passthrough", FrozenEstimator(plain))
         OODDetector(pipeline, method="knn").fit(TRAIN, Y_TRAIN)
     assert plain.method == "msp"
