@@ -8,18 +8,16 @@ Known: 5,000 of the first 50,000 training images of Fashion-MNIST, 10 epochs; te
 the last 10,000 training images. Unknown: seven stand-ins, two real (street-view
 characters, CIFAR-10, both in grey) and five made (random strokes; the known images
 patch-shuffled, reduced to edges, or turned by 90 degrees; uniform noise). DIR holds
-fashion_mnist_train.npz, streetview_chars.npz and cifar10_test.npz, the latter two with
-JPEG bytes in `jpeg` from `offsets`. Pillow decodes them (it comes with torchvision).
+the files that image_sets.py names.
 """
 
 import argparse
-import io
-from itertools import pairwise
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
+from image_sets import grey, load
 from PIL import Image, ImageDraw
 
 from confident_clf import ConfidentClassifier
@@ -37,17 +35,6 @@ CHOICES = {
 }
 SEEDS = [0, 1]
 N = 3000
-
-
-def grey(path):
-    """Return the middle 28x28 pixels of 32x32 JPEG images, in grey."""
-    with np.load(path) as file:
-        data, offsets = file["jpeg"].tobytes(), file["offsets"][: N + 1]
-    images = [
-        Image.open(io.BytesIO(data[start:end])).convert("L")
-        for start, end in pairwise(offsets)
-    ]
-    return np.stack(images)[:, None, 2:30, 2:30]
 
 
 def strokes(rng):
@@ -77,8 +64,8 @@ def stand_ins(data, known):
     rng = np.random.default_rng(123)
     edges = 2 * np.abs(np.diff(known.astype(int), axis=3, append=0))
     return {
-        "characters": grey(data / "streetview_chars.npz"),
-        "CIFAR-10": grey(data / "cifar10_test.npz"),
+        "characters": grey(load(data, "streetview_chars", N)[0]),
+        "CIFAR-10": grey(load(data, "cifar10_test", N)[0]),
         "strokes": np.stack([strokes(rng) for _ in range(N)]),
         "shuffled": patch_shuffled(known, rng),
         "edges": edges.clip(0, 255).astype(np.uint8),
@@ -90,8 +77,7 @@ def stand_ins(data, known):
 def evaluate(data, params, seed):
     """Return accuracy and the AUROC on every stand-in, for one fit."""
     torch.set_num_threads(1)
-    with np.load(data / "fashion_mnist_train.npz") as file:
-        X, y = file["images"][:, None], file["labels"]
+    X, y = load(data, "fashion_mnist_train")
     train = np.random.default_rng(seed).permutation(50_000)[:5000]
     X_test, y_test = X[50_000:], y[50_000:]
     clf = ConfidentClassifier(**params, max_epochs=10, random_state=seed)

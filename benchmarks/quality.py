@@ -3,16 +3,12 @@
 
     python benchmarks/quality.py --data DIR
 
-DIR holds fashion_mnist_train.npz, fashion_mnist_test.npz, mnist_train.npz and
-mnist_test.npz, each with `images` (uint8, n x 28 x 28) and `labels`; and
-cifar10_train.npz, cifar10_test.npz, streetview_chars.npz and tinyimagenet_val.npz, each
-with 32x32 JPEG bytes in `jpeg` from `offsets`, and `labels`. Every regime runs at the
-defaults of the library but for what its name says; nothing is chosen here. The results
-go to docs/results/quality.json and quality.md.
+DIR holds the files that image_sets.py names. Every regime runs at the defaults of the
+library but for what its name says; nothing is chosen here. The results go to
+docs/results/quality.json and quality.md.
 """
 
 import argparse
-import io
 import json
 import platform
 import subprocess
@@ -26,7 +22,7 @@ import numpy as np
 import sklearn
 import skorch
 import torch
-from PIL import Image
+from image_sets import load
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
@@ -116,34 +112,21 @@ def digits(data, seed):
 
 def fashion(data, seed):
     """Return train X, y, test X, y, unknown to train on, unknown to test on."""
-
-    def load(name, limit=None):
-        with np.load(Path(data) / f"{name}.npz") as file:
-            return file["images"][:limit, None], file["labels"][:limit]
-
     return (
-        *load("fashion_mnist_train", 10_000),
-        *load("fashion_mnist_test"),
-        load("mnist_train", 10_000)[0],
-        load("mnist_test")[0],
+        *load(data, "fashion_mnist_train", 10_000),
+        *load(data, "fashion_mnist_test"),
+        load(data, "mnist_train", 10_000)[0],
+        load(data, "mnist_test")[0],
     )
 
 
 def cifar(data, seed):
     """Return train X, y, test X, y, unknown to train on, unknown to test on."""
-
-    def load(name, limit=None):
-        with np.load(Path(data) / f"{name}.npz") as file:
-            jpeg, labels = file["jpeg"].tobytes(), file["labels"][:limit]
-            ends = file["offsets"][: len(labels) + 1]
-        images = [Image.open(io.BytesIO(jpeg[a:b])) for a, b in pairwise(ends)]
-        return np.stack(images).transpose(0, 3, 1, 2).copy(), labels
-
     return (
-        *load("cifar10_train", 20_000),
-        *load("cifar10_test"),
-        load("tinyimagenet_val")[0],
-        load("streetview_chars")[0],
+        *load(data, "cifar10_train", 20_000),
+        *load(data, "cifar10_test"),
+        load(data, "tinyimagenet_val")[0],
+        load(data, "streetview_chars")[0],
     )
 
 

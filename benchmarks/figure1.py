@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measure the paper's figure 1: training losses, detectors, pairs of data sets.
+
+    python benchmarks/figure1.py --data DIR --preset small --choose
+    python benchmarks/figure1.py --data DIR --preset small
+    python benchmarks/figure1.py --data DIR --preset paper --device cuda
+
+DIR holds the files that image_sets.py names. "small" has the library's defaults and 10
+epochs, and fits two CPU cores; "paper" is the reference recipe at full size. The bars
+are cross entropy, the confidence loss with explicit OOD samples, with those of the
+original GAN and of the joint GAN, and, beyond the paper, sources that need no OOD data
+either. Every network is scored by every method. With ``--choose``, some classes of the
+training images stand in for OOD data, beside noise made of known images: by these, and
+never by the sets reported, the best source and the best combination of source and
+method are chosen. Results go to docs/results/figure1.json, figure1.md and figure1.png
+after every fit; what is there already is not run again.
+"""
+
+import argparse
+import json
+import time
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from figure1_report import draw, to_markdown
+from image_sets import grey, load
+from quality import RESULTS, environment
+
+from confident_clf import ConfidentClassifier
+from confident_clf.metrics import expected_calibration_error, ood_report
+from confident_clf.metrics._synthetic import synthetic_ood
+from confident_clf.model_selection import LeaveClassesOut
+from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
+
+METHODS = [
+    "msp",
+    "odin",
+    "energy",
+    "max_logit",
+    "entropy",
+    "margin",
+    "gen",
+    "react",
+    "knn",
+    "mahalanobis",
+    "rmd",
+    "vim",
+]
+PAPER = {
+    "cross entropy": {"ood_source": None},
+    "explicit": {"ood_source": "explicit"},
+    "original GAN": {"ood_source": "gan"},
+    "joint": {"ood_source": "joint"},
+}
+BEYOND = {
+    "noise": {"ood_source": "noise"},
+    "joint + noise": {"ood_source": ["joint", "noise"]},
+    "features": {"ood_source": "features"},
+    "noise, beta=1": {"ood_source": "noise", "beta": 1.0},
+    "joint + noise, beta=1": {"ood_source": ["joint", "noise"], "beta": 1.0},
+}
+REGIMES = PAPER | BEYOND
+TO_CHOOSE = ["cross entropy", "joint", *BEYOND]
+REPORTED = [*PAPER, "noise", "joint + noise"]
+REFERENCE = {
+    "module": VGG,
+    "generator": partial(DCGenerator, width=64),
+    "discriminator": partial(DCDiscriminator, width=64),
+    "lr": 2e-4,
+    "gan_lr": 2e-4,
+    "lr_schedule": "step",
+    "max_epochs": 100,
+}
+PRESETS = {
+    "small": {
+        "params": {"max_epochs": 10},
+        "n_train": {"fashion": 10_000, "cifar": 20_000},
+        "n_choose": 5_000,
+        "n_known": 5_000,
+        "n_unknown": 2_000,
+    },
+    "paper": {
+        "params": REFERENCE,
+        "n_train": {"cifar": 50_000},
+        "n_choose": 50_000,
+        "n_known": 10_000,
+        "n_unknown": 10_000,
+    },
+}
+KEYS = ["preset", "task", "regime", "seed", "split"]
+KNOWN = {"fashion": "fashion_mnist", "cifar": "cifar10"}
+N_SPLITS, N_HELD_OUT = 3, 2
+SYNTHETIC = ["gaussian", "permuted", "uniform"]
+
+
+def noise_sets(shape):
+    """Return Gaussian and uniform noise, uint8, as in the paper's experiments."""
+    rng = np.random.default_rng(0)
+    gaussian = rng.normal(0.5, 1, shape).clip(0, 1) * 255
+    return {
+        "Gaussian noise": gaussian.astype(np.uint8),
+        "uniform noise": rng.integers(0, 256, shape, np.uint8),
+    }
+
+
+def unknown_sets(data, task, n):
+    """Return OOD images to train on, and n to test on at most of every set by name."""
+    characters, _ = load(data, "streetview_chars")
+    half = len(characters) // 2
+    sets = {
+        "street-view characters": characters[half:],
+        "Tiny ImageNet": load(data, "tinyimagenet_val", n)[0],
+        "scenes": load(data, "intel_scenes_test", n)[0],
+    }
+    seen = characters[:half]
+    if task == "fashion":
+        seen = load(data, "mnist_train", 10_000)[0]
+        mnist, _ = load(data, "mnist_test", n)
+        sets = {"MNIST": mnist} | {name: grey(of) for name, of in sets.items()}
+    sets |= noise_sets((n, *seen.shape[1:]))
+    return seen, {name: images[:n] for name, images in sets.items()}
+
+
+def scores_by_method(clf, X, y, sets):
+    """Return the confidences of every set by every method, on one network."""
+    scores = {}
+    for method in METHODS:
+        clf.set_params(method=method).fit_method(X, y)
+        scores[method] = {name: clf.score_samples(Z) for name, Z in sets.items()}
+    return scores
+
+
+def reports_by_method(scores):
+    """Return all metrics of every unknown set against the known one, by method."""
+    reports = {}
+    for method, by_set in scores.items():
+        known = by_set.pop("known")
+        of_sets = {name: ood_report(known, of) for name, of in by_set.items()}
+        for report in of_sets.values():
+            # Confidences are no probabilities: the calibration is the classifier's.
+            del report["expected_calibration_error"]
+        reports[method] = {
+            name: {metric: round(value, 5) for metric, value in report.items()}
+            for name, report in of_sets.items()
+        }
+    return reports
+
+
+def stand_ins(X, y, n, seed, split):
+    """Return train X, y, test X, y and stand-ins for unknown sets, of n images.
+
+    Held-out classes, and noise made of the known images of the test part.
+    """
+    cv = LeaveClassesOut(N_HELD_OUT, n_splits=N_SPLITS, random_state=seed)
+    train, test = list(cv.split(X[:n], y[:n]))[split]
+    known = np.isin(y[test], y[train])
+    X_known, y_known = X[test][known], y[test][known]
+    sets = {"held-out classes": X[test][~known]}
+    sets |= {name: synthetic_ood(X_known, name) for name in SYNTHETIC}
+    return X[train], y[train], X_known, y_known, sets
+
+
+def run(which, data, device, n_images=None, n_epochs=None):
+    """Return the figures of one fit: of all data, or of a split to choose by."""
+    preset, task, regime, seed, split = which
+    torch.set_num_threads(1)
+    sizes = PRESETS[preset]
+    X, y = load(data, f"{KNOWN[task]}_train", n_images or sizes["n_train"][task])
+    n_unknown = n_images or sizes["n_unknown"]
+    X_ood = None
+    if split is None:
+        X_test, y_test = load(data, f"{KNOWN[task]}_test", n_images)
+        seen, sets = unknown_sets(data, task, n_unknown)
+        X_ood = seen if regime == "explicit" else None
+    else:
+        n = sizes["n_choose"]
+        X, y, X_test, y_test, sets = stand_ins(X, y, n, seed, split)
+    params = {**sizes["params"], **REGIMES[regime]}
+    if n_epochs:
+        params["max_epochs"] = n_epochs
+    clf = ConfidentClassifier(**params, device=device, random_state=seed)
+    start = time.perf_counter()
+    clf.fit(X, y, X_ood=X_ood)
+    seconds = time.perf_counter() - start
+    labels = np.searchsorted(clf.classes_, y_test)
+    known = {"known": X_test[: sizes["n_known"]]}
+    return {
+        **dict(zip(KEYS, which, strict=True)),
+        **environment(),
+        "device": str(clf.net_.device),
+        "n_train": len(X),
+        "epochs": clf.n_epochs_,
+        "seconds": round(seconds),
+        "accuracy": clf.score(X_test, y_test),
+        "ece": expected_calibration_error(labels, clf.predict_proba(X_test)),
+        "reports": reports_by_method(scores_by_method(clf, X, y, known | sets)),
+    }
+
+
+def key(result):
+    """Return what tells a result from others."""
+    return tuple(result[name] for name in KEYS)
+
+
+def todo(args):
+    """Return what to run."""
+    splits = range(N_SPLITS) if args.choose else [None]
+    names = args.regimes or (TO_CHOOSE if args.choose else REPORTED)
+    return [
+        (args.preset, task, regime, seed, split)
+        for seed in ([0] if args.choose else args.seeds)
+        for task in args.tasks or PRESETS[args.preset]["n_train"]
+        for regime in names
+        for split in splits
+    ]
+
+
+def write(results, out):
+    """Write JSON, tables and the chart."""
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(result) for result in results]
+    (out / "figure1.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    (out / "figure1.md").write_text(to_markdown(results))
+    draw(results, out)
+
+
+def main(arguments=None):
+    """Run what is not there yet, and write the results after every fit."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, help="folder of the .npz files")
+    parser.add_argument("--preset", default="small", choices=PRESETS)
+    parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--tasks", nargs="+", choices=KNOWN)
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=2, help="fits at once")
+    parser.add_argument("--images", type=int, help="of each set, to try it out")
+    parser.add_argument("--epochs", type=int, help="to try it out")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args(arguments)
+    path = args.out / "figure1.json"
+    results = json.loads(path.read_text()) if path.exists() else []
+    done = {key(result) for result in results}
+    runs = (
+        joblib.delayed(run)(which, args.data, args.device, args.images, args.epochs)
+        for which in todo(args)
+        if which not in done
+    )
+    parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
+    for result in parallel(runs):
+        results.append(result)
+        write(results, args.out)
+        print(*key(result), f"{result['seconds']} s", flush=True)
+    write(results, args.out)
+
+
+if __name__ == "__main__":
+    main()
