@@ -34,6 +34,7 @@ from confident_clf.metrics import expected_calibration_error, ood_report
 from confident_clf.metrics._synthetic import synthetic_ood
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
+from confident_clf.scores._make import make_score
 
 METHODS = [
     "msp",
@@ -124,12 +125,42 @@ def unknown_sets(data, task, n):
     return seen, {name: images[:n] for name, images in sets.items()}
 
 
+class Remembering:
+    """View of a network that computes outputs and features of some arrays once."""
+
+    def __init__(self, network, arrays):
+        self.network = network
+        self.arrays = {id(X): X for X in arrays}
+        self.known = {}
+
+    def __getattr__(self, name):
+        """Return what the view itself has."""
+        return getattr(self.network, name)
+
+    def __call__(self, X):
+        """Return the outputs."""
+        return self._of(self.network, "outputs", X)
+
+    def features(self, X):
+        """Return the features."""
+        return self._of(self.network.features, "features", X)
+
+    def _of(self, function, name, X):
+        if id(X) not in self.arrays:
+            return function(X)
+        if (name, id(X)) not in self.known:
+            self.known[name, id(X)] = function(X)
+        return self.known[name, id(X)]
+
+
 def scores_by_method(clf, X, y, sets):
     """Return the confidences of every set by every method, on one network."""
-    scores = {}
+    network = Remembering(clf._view(clf.net_), [X, *sets.values()])
+    labels, scores = np.searchsorted(clf.classes_, y), {}
     for method in METHODS:
-        clf.set_params(method=method).fit_method(X, y)
-        scores[method] = {name: clf.score_samples(Z) for name, Z in sets.items()}
+        score = make_score(method).fit(network, X, labels)
+        of = {name: -score.ood_score(network, Z) for name, Z in sets.items()}
+        scores[method] = of
     return scores
 
 

@@ -90,9 +90,7 @@ def test_not_fitted_for(plain, method):
     """Check the message for a score that only `fit` could have fitted."""
     before = vars(plain).copy()
     for unfitted in (method, make_score(method)):
-        with pytest.raises(
-            ValueError, match=r"set_params\(.*\)\.fit_method"
-        ):
+        with pytest.raises(ValueError, match=r"set_params\(.*\)\.fit_method"):
             plain.ood_score(TEST, method=unfitted)
     assert vars(plain) == before
     with pytest.raises(NotFittedError):
