@@ -65,7 +65,8 @@ BEYOND = {
 }
 REGIMES = PAPER | BEYOND
 TO_CHOOSE = ["cross entropy", "joint", *BEYOND]
-REPORTED = [*PAPER, "noise", "joint + noise"]
+# Beside the paper's: noise, what --choose made of it, and noise with the GAN's samples.
+REPORTED = [*PAPER, "noise", "noise, beta=1", "joint + noise"]
 REFERENCE = {
     "module": VGG,
     "generator": partial(DCGenerator, width=64),

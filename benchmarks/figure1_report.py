@@ -22,6 +22,7 @@ COLORS = {
     "original GAN": "tab:orange",
     "joint": "tab:blue",
     "noise": "tab:purple",
+    "noise, beta=1": "tab:pink",
     "joint + noise": "tab:brown",
 }
 SEEN = {
@@ -80,21 +81,22 @@ def to_markdown(results):
         *figure,
     ]
     for preset in sorted({r["preset"] for r in results}, reverse=True):
+        of_preset = of(results, preset=preset)
+        trials = [r for r in of_preset if r["split"] is not None]
         for task in TITLES:
-            runs = of(results, preset=preset, task=task, split=None)
-            trials = [
-                r
-                for r in of(results, preset=preset, task=task)
-                if r["split"] is not None
-            ]
+            runs = of(of_preset, task=task, split=None)
+            own = of(trials, task=task)
+            if runs or own:
+                lines += ["", f"## {TITLES[task]}, {preset}"]
             if runs:
-                lines += ["", f"## {TITLES[task]}, {preset}", "", *_sizes(runs)]
+                lines += ["", *_sizes(runs)]
                 lines += ["", "Accuracy on known, by training.", "", *_accuracy(runs)]
-                lines += _by_set(runs, task)
-                lines += _by_method(runs)
-                lines += _gap(runs, task)
-            if trials:
-                lines += _choice(trials, runs)
+                lines += _by_set(runs, task) + _by_method(runs) + _gap(runs, task)
+            if own:
+                lines += _choice(own)
+            # What one known set chose is tried on another that chose nothing itself.
+            if runs and trials:
+                lines += _chosen(own or trials, runs) + _post_hoc(runs)
     lines += ["", "## The paper's own figures", "", _CAVEAT, "", PAPER]
     return "\n".join(lines) + "\n"
 
@@ -221,20 +223,26 @@ def _gap(runs, task):
     return ["", text, "", *_table(header, rows)]
 
 
-def _choice(trials, runs):
-    """Return the lines of what the stand-ins choose, and how it does."""
-    regimes = _regimes(trials)
-    methods = list(trials[0]["reports"])
+def _choice(trials):
+    """Return the lines of the table that everything is chosen by."""
+    regimes, methods = _regimes(trials), list(trials[0]["reports"])
     rows = []
     for method in methods:
         values = [_means(trials, regime, method).mean() for regime in regimes]
         rows.append([method, *(f"{value:.3f}" for value in values)])
     text = (
-        "Chosen without OOD data: mean AUROC over stand-ins "
+        "What is chosen by, without OOD data: mean AUROC over stand-ins "
         f"({', '.join(unknown_sets(trials))}) and splits of the training images."
     )
-    lines = ["", text, "", *_table(["score", *regimes], rows)]
+    return ["", text, "", *_table(["score", *regimes], rows)]
+
+
+def _chosen(trials, runs):
+    """Return the lines of what the stand-ins choose, and how it does."""
+    regimes, methods = _regimes(trials), list(trials[0]["reports"])
     pairs = [(regime, method) for regime in regimes for method in methods]
+    where = " and ".join(TITLES[t] for t in TITLES if of(trials, task=t))
+    lines = ["", f"Chosen by the stand-ins, {where}:", ""]
     for what, among in {
         "for the maximum class probability": [p for p in pairs if p[1] == "msp"],
         "of all": pairs,
@@ -242,8 +250,8 @@ def _choice(trials, runs):
     }.items():
         best = max(among, key=lambda pair: _means(trials, *pair).mean(), default=None)
         if best:
-            lines += ["", f"Highest {what}: {', '.join(best)}.{_figures(runs, *best)}"]
-    return [*lines, *_post_hoc(runs)]
+            lines.append(f"- best {what}: {', '.join(best)}.{_figures(runs, *best)}")
+    return lines
 
 
 def _figures(runs, regime, method):
