@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Use the library for an hour in one process, and watch what it holds on to.
+
+    python benchmarks/soak.py --minutes 60
+
+A loop fits, predicts, samples, pickles, clones, saves and loads classifiers of every
+regime, on rows and on images, a detector and an open-set classifier, and runs into
+errors before and during training. After every loop the resident memory, the open files,
+the threads of the operating system and the objects that Python's garbage collector
+knows are read, without collecting first. The results go to docs/results/soak.json and
+soak.md, the plot to docs/images/soak.png.
+"""
+
+import argparse
+import contextlib
+import gc
+import json
+import os
+import pickle
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from quality import RESULTS, environment
+from scipy.stats import theilslopes
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
+
+from confident_clf import (
+    ConfidentClassifier,
+    OODDetector,
+    OpenSetClassifier,
+    load,
+    save,
+)
+from confident_clf.utils._divergence import DivergenceError
+
+IMAGE = RESULTS.parent / "images" / "soak.png"
+COUNTS = {
+    "memory": "resident memory, MiB",
+    "objects": "objects of the garbage collector",
+    "files": "open files",
+    "threads": "threads",
+}
+# Share of the time in which caches fill and the allocator finds its size.
+WARM_UP = 0.1
+MAX_POINTS = 200
+
+ROWS, LABELS = load_digits(n_class=4, return_X_y=True)
+ROWS = (ROWS[:240] / 16).astype(np.float32)
+LABELS = LABELS[:240]
+PIXELS = np.rint(ROWS * 255).astype(np.uint8).reshape(-1, 1, 8, 8)
+UNKNOWN = np.random.default_rng(0).random((60, 64)).astype(np.float32)
+
+
+class Fails(Callback):
+    """An error of the user's in the middle of training."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Raise it."""
+        raise ArithmeticError
+
+
+def classifiers():
+    """Return a classifier of every regime, with its data and arguments of `fit`."""
+    rows, images = (ROWS, LABELS), (PIXELS, LABELS)
+    make = ConfidentClassifier
+    return [
+        (make(max_epochs=2), rows, {}),
+        (make(ood_source="gan", max_epochs=2), rows, {}),
+        (make(ood_source="explicit", max_epochs=2), rows, {"X_ood": UNKNOWN}),
+        (make(ood_source="noise", ood_target="reject", max_epochs=2), rows, {}),
+        (make(ood_source=["features", "noise"], max_epochs=2), rows, {}),
+        (make(ood_source=None, method="knn", early_stopping=True), rows, {}),
+        (make(ood_source=None, method="mahalanobis", max_epochs=2), rows, {}),
+        (make(max_epochs=1, batch_size=32), images, {}),
+        (make(ood_source=None, augment="flip_crop", max_epochs=1), images, {}),
+    ]
+
+
+def use(estimator, X, y, fit_params, folder):
+    """Fit an estimator, ask it everything, and take copies of it in every way."""
+    estimator = clone(estimator).fit(X, y, **fit_params)
+    twin = pickle.loads(pickle.dumps(estimator))
+    path = Path(folder) / "model.safetensors"
+    save(estimator, path)
+    for each in (estimator, twin, load(path)):
+        each.predict(X)
+        each.ood_score(X)
+    return estimator
+
+
+def use_classifier(clf, X, y, fit_params, folder):
+    """Do with a classifier what others cannot: sample, go on, resume."""
+    clf = use(clf, X, y, fit_params, folder)
+    clf.predict_proba(X)
+    clf.ood_score(X, method="odin")
+    if clf.ood_source is not None:
+        clf.sample_ood(10)
+    clf.set_params(early_stopping=False).partial_fit(X, y, **fit_params)
+    clf.set_params(checkpoint=Path(folder) / "checkpoint", max_epochs=1)
+    for _ in range(2):
+        clf.fit(X, y, **fit_params)
+
+
+def run_into_errors():
+    """Raise before training, in the middle of it and through it."""
+    for params, X, error in [
+        ({}, np.full_like(ROWS, np.nan), ValueError),
+        ({"callbacks": [Fails()]}, ROWS, ArithmeticError),
+        ({"lr": 1e30, "ood_source": None}, 1e30 * ROWS, DivergenceError),
+    ]:
+        with contextlib.suppress(error):
+            ConfidentClassifier(max_epochs=2, **params).fit(X, LABELS)
+            raise AssertionError(f"{error.__name__} was expected")
+
+
+def loop():
+    """Use everything once."""
+    for clf, (X, y), fit_params in classifiers():
+        with tempfile.TemporaryDirectory() as folder:
+            use_classifier(clf, X, y, fit_params, folder)
+    clf = ConfidentClassifier(ood_source=None, max_epochs=2)
+    with tempfile.TemporaryDirectory() as folder:
+        use(OODDetector(make_pipeline(StandardScaler(), clf)), ROWS, LABELS, {}, folder)
+        open_set = OpenSetClassifier(clf)
+        use(open_set, ROWS, LABELS, {}, folder)
+    run_into_errors()
+
+
+def held():
+    """Return what the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "memory": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+        "objects": len(gc.get_objects()),
+        "files": len(os.listdir("/proc/self/fd")),
+        "threads": len(os.listdir("/proc/self/task")),
+    }
+
+
+def soak(minutes):
+    """Return what was held at the start and after every loop, with the minute."""
+    start = time.monotonic()
+    points = [{"minute": 0.0, **held()}]
+    while points[-1]["minute"] < minutes:
+        loop()
+        points.append({"minute": (time.monotonic() - start) / 60, **held()})
+    return points
+
+
+def table(points, n_loops, versions):
+    """Return the results in Markdown."""
+    end = points[-1]["minute"]
+    warm = [point for point in points if point["minute"] >= WARM_UP * end]
+    lines = [
+        "# Soak",
+        "",
+        f"`benchmarks/soak.py`: {n_loops} loops in {end:.0f} minutes in one process, "
+        "on one thread of a CPU.",
+        f"The slopes are medians of those between all pairs of {len(warm)} points "
+        f"after minute {warm[0]['minute']:.0f}, with 95 % intervals (Theil-Sen).",
+        "",
+        "| | start | after warm-up | end | slope per hour |",
+        "|---|---|---|---|---|",
+    ]
+    for name, title in COUNTS.items():
+        values = [point[name] for point in warm]
+        hours = [point["minute"] / 60 for point in warm]
+        slope, _, low, high = theilslopes(values, hours)
+        lines.append(
+            f"| {title} | {points[0][name]:.0f} | {values[0]:.0f} | {values[-1]:.0f} | "
+            f"{slope:+.2f} ({low:+.2f} to {high:+.2f}) |"
+        )
+    stated = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return "\n".join([*lines, "", "![](../images/soak.png)", "", f"{stated}.", ""])
+
+
+def plot(points):
+    """Draw everything that was held over time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    for axes, (name, title) in zip(
+        figure.subplots(2, 2, sharex=True).flat, COUNTS.items(), strict=True
+    ):
+        axes.plot(
+            [point["minute"] for point in points],
+            [point[name] for point in points],
+            linewidth=1,
+        )
+        axes.set(title=title, ylim=(0, None), xlabel="minutes")
+    figure.savefig(IMAGE, dpi=100)
+
+
+def main():
+    """Run, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60)
+    minutes = parser.parse_args().minutes
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    versions = environment()
+    points = soak(minutes)
+    n_loops = len(points) - 1
+    points = points[:: -(-len(points) // MAX_POINTS)]
+    results = {"environment": versions, "n_loops": n_loops, "points": points}
+    (RESULTS / "soak.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "soak.md").write_text(table(points, n_loops, versions))
+    plot(points)
+
+
+if __name__ == "__main__":
+    main()
