@@ -34,12 +34,12 @@ from skorch.callbacks import Callback
 
 from confident_clf import (
     ConfidentClassifier,
+    DivergenceError,
     OODDetector,
     OpenSetClassifier,
     load,
     save,
 )
-from confident_clf.utils._divergence import DivergenceError
 
 IMAGE = RESULTS.parent / "images" / "soak.png"
 COUNTS = {
