@@ -48,6 +48,11 @@ def make_source(ood_source, *, gan, max_epochs, batch_size):
         return NoiseOOD()
     if isinstance(ood_source, list) and ood_source:
         pairs = [item if isinstance(item, tuple) else (item, 1) for item in ood_source]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError(
+                f"ood_source={ood_source!r} has a tuple that is no pair of source and "
+                "share. Write ('noise', 0.5), or the source alone."
+            )
         names, shares = zip(*pairs, strict=True)
         options = {"gan": gan, "max_epochs": max_epochs, "batch_size": batch_size}
         sources = [make_source(_not_none(name), **options) for name in names]

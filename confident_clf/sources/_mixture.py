@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several sources at once, each with its share of the samples."""
 
+import math
 from itertools import pairwise
+from numbers import Real
 
 import torch
 from sklearn.base import clone
@@ -75,7 +77,11 @@ class MixtureOOD(OODSource):
     def _leaves(self):
         """Return the pairs of source and share; the shares sum to 1."""
         shares = [1] * len(self.sources) if self.shares is None else list(self.shares)
-        if not self.sources or len(shares) != len(self.sources) or min(shares) <= 0:
+        if (
+            not self.sources
+            or len(shares) != len(self.sources)
+            or not all(isinstance(s, Real) and 0 < s < math.inf for s in shares)
+        ):
             raise ValueError(
                 f"shares={self.shares!r} must be positive numbers, one for each of the "
                 f"{len(self.sources)} sources, and there must be a source."

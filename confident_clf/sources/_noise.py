@@ -114,13 +114,14 @@ def _patch_shuffled(source: NoiseOOD, n: int) -> Tensor:
     """Return training images whose patches, 2 to 4 a side, are in random order."""
     images = _draw_rows(source, n)
     k = int(torch.randint(2, 5, ()))
-    height, width = (size // k for size in images.shape[2:])
+    down, across = (min(k, size) for size in images.shape[2:])
+    height, width = images.shape[2] // down, images.shape[3] // across
     # What is left over at the lower and right edge stays where it is.
-    area = images[:, :, : k * height, : k * width]
+    area = images[:, :, : down * height, : across * width]
     patches = area.unfold(2, height, height).unfold(3, width, width).flatten(2, 3)
-    order = torch.rand(n, k * k, device=images.device).argsort(dim=1)
+    order = torch.rand(n, down * across, device=images.device).argsort(dim=1)
     index = order[:, None, :, None, None].expand_as(patches)
-    shuffled = patches.gather(2, index).unflatten(2, (k, k))
+    shuffled = patches.gather(2, index).unflatten(2, (down, across))
     area.copy_(shuffled.transpose(3, 4).reshape(area.shape))
     return images
 
