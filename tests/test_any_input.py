@@ -35,7 +35,13 @@ from confident_clf.metrics import (
 from confident_clf.modules import MLP, MLPDiscriminator, MLPGenerator
 from confident_clf.scores import KNN, ODIN
 from confident_clf.scores._make import SCORES
-from confident_clf.sources import NoiseOOD
+from confident_clf.sources import (
+    FeatureOOD,
+    JointGAN,
+    MixtureOOD,
+    NoiseOOD,
+    OriginalGAN,
+)
 from tests.strategies import (
     count,
     examples,
@@ -261,6 +267,41 @@ def test_one_parameter(name):
         assert error is not None, value
         assert name in str(error) or "shares" in str(error)
         assert not hasattr(clf, "net_")
+
+
+GAN = {
+    "generator": PARAMETERS["generator"][1],
+    "latent_dim": PARAMETERS["latent_dim"][1],
+    "lr": PARAMETERS["gan_lr"][1],
+    "entropy_weight": PARAMETERS["entropy_weight"][1],
+}
+# Values of the parameters of sources that fit must refuse.
+OF_SOURCES = {
+    JointGAN: GAN | {"objective": ["sure", None], "share_samples": [None, "yes", 2]},
+    OriginalGAN: GAN
+    | {name: PARAMETERS[name][1] for name in ("max_epochs", "batch_size")},
+    NoiseOOD: {"kinds": ["uniform", 3, [], ["x"]], "enlarge": [-1, np.nan, None, "1"]},
+    FeatureOOD: {
+        "share": [0, 1.5, -1, np.nan, None, "x"],
+        "distance": [0, -1, np.nan, np.inf, None, "x"],
+    },
+    partial(MixtureOOD, [NoiseOOD()]): {
+        "sources": [[], None, 3, ["noise"], [NoiseOOD(enlarge=-1)], [None]],
+        "shares": [[], [0], [-1], [np.nan], ["x"], [1, 1], 3],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", OF_SOURCES)
+def test_parameters_of_sources(kind):
+    """Check that sources of the user's are refused like the classifier's parameters."""
+    for name, values in OF_SOURCES[kind].items():
+        for value in values:
+            source = kind().set_params(**{name: value})
+            for ood_source in (source, [source, "noise"]):
+                error = refusal(fast(ood_source=ood_source).fit, FLAT, CLASSES)
+                assert error is not None, (name, value)
+                assert any(n in str(error) for n in (name, "shares", "enlarge"))
 
 
 def test_parameters_together(request):

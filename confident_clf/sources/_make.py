@@ -32,9 +32,13 @@ def make_source(ood_source, *, gan, max_epochs, batch_size):
     Raises
     ------
     ValueError
-        If a name is unknown, or the list is empty.
+        If a name is unknown, the list is empty, or a parameter of a source is out of
+        range.
     """
-    if ood_source is None or isinstance(ood_source, OODSource):
+    if ood_source is None:
+        return None
+    if isinstance(ood_source, OODSource):
+        ood_source._validate_params()
         return ood_source
     if ood_source == "joint":
         return JointGAN(**gan)
@@ -56,7 +60,7 @@ def make_source(ood_source, *, gan, max_epochs, batch_size):
         names, shares = zip(*pairs, strict=True)
         options = {"gan": gan, "max_epochs": max_epochs, "batch_size": batch_size}
         sources = [make_source(_not_none(name), **options) for name in names]
-        return MixtureOOD(sources, shares=list(shares))
+        return make_source(MixtureOOD(sources, shares=list(shares)), **options)
     raise ValueError(
         f"ood_source={ood_source!r} is not a source. Use one of "
         f"{', '.join(map(repr, NAMES))}, an OODSource, a list of these, or None."

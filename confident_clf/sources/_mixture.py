@@ -30,6 +30,11 @@ class MixtureOOD(OODSource):
     >>> clf = ConfidentClassifier(ood_source=source)
     """
 
+    _parameter_constraints: dict = {
+        "sources": ["array-like"],
+        "shares": ["array-like", None],
+    }
+
     def __init__(self, sources, *, shares=None):
         super().__init__()
         self.sources = sources
@@ -73,6 +78,15 @@ class MixtureOOD(OODSource):
         self._clone_leaves()
         for source in self.sources_:
             source.make_networks(input_shape, device)
+
+    def _validate_params(self):
+        """Check the parameters, and those of every source."""
+        super()._validate_params()
+        for source in self.sources:
+            if not isinstance(source, OODSource):
+                raise TypeError(f"sources must hold OODSources; got {source!r}.")
+            source._validate_params()
+        self._leaves()
 
     def _leaves(self):
         """Return the pairs of source and share; the shares sum to 1."""

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Noise that needs no network: out-of-distribution samples made from the data."""
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from confident_clf.sources._base import OODSource
+from confident_clf.utils._sklearn import Interval
 from confident_clf.utils._tensors import as_float
 
 # Rows kept for patch-shuffling and permuting; a model file should not hold all data.
@@ -40,6 +43,11 @@ class NoiseOOD(OODSource):
     >>> from confident_clf.sources import NoiseOOD
     >>> clf = ConfidentClassifier(ood_source=NoiseOOD(["patch_shuffled"]))
     """
+
+    _parameter_constraints: dict = {
+        "kinds": ["array-like", None],
+        "enlarge": [Interval(Real, 0, None, closed="left")],
+    }
 
     def __init__(self, kinds=None, *, enlarge=0.5):
         super().__init__()
