@@ -142,7 +142,8 @@ class ConfidentClassifier(
         1 prints the history, a line for each epoch.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, shuffling, latent vectors and dropout. An int makes every
-        fit the same. The global random states are left as they were.
+        fit the same; None draws a seed from NumPy's global generator. Else the global
+        random states are left as they were.
 
     Attributes
     ----------
