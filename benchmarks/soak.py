@@ -5,10 +5,10 @@
 
 A loop fits, predicts, samples, pickles, clones, saves and loads classifiers of every
 regime, on rows and on images, a detector and an open-set classifier, and runs into
-errors before and during training. After every loop the resident memory, the open files,
-the threads of the operating system and the objects that Python's garbage collector
-knows are read, without collecting first. The results go to docs/results/soak.json and
-soak.md, the plot to docs/images/soak.png.
+errors before and during training. After every loop the resident memory, the open files
+and the threads of the operating system are read; then garbage is collected, and the
+objects that are left are counted. The results go to docs/results/soak.json and soak.md,
+the plot to docs/images/soak.png, every five minutes and in the end.
 """
 
 import argparse
@@ -44,12 +44,13 @@ from confident_clf import (
 IMAGE = RESULTS.parent / "images" / "soak.png"
 COUNTS = {
     "memory": "resident memory, MiB",
-    "objects": "objects of the garbage collector",
+    "objects": "objects after a collection",
     "files": "open files",
     "threads": "threads",
 }
-# Share of the time in which caches fill and the allocator finds its size.
+# Share of the loops in which caches fill and the allocator finds its size.
 WARM_UP = 0.1
+MINUTES_BETWEEN_RESULTS = 5
 MAX_POINTS = 200
 
 ROWS, LABELS = load_digits(n_class=4, return_X_y=True)
@@ -137,49 +138,76 @@ def loop():
 def held():
     """Return what the process holds now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return {
+    figures = {
         "memory": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
-        "objects": len(gc.get_objects()),
         "files": len(os.listdir("/proc/self/fd")),
         "threads": len(os.listdir("/proc/self/task")),
     }
+    gc.collect()
+    return figures | {"objects": len(gc.get_objects())}
 
 
-def soak(minutes):
-    """Return what was held at the start and after every loop, with the minute."""
-    start = time.monotonic()
+def soak(minutes, report):
+    """Loop, note what is held at the start and after every loop, and report it."""
+    start, reported = time.monotonic(), 0.0
     points = [{"minute": 0.0, **held()}]
     while points[-1]["minute"] < minutes:
         loop()
         points.append({"minute": (time.monotonic() - start) / 60, **held()})
-    return points
+        if points[-1]["minute"] > reported + MINUTES_BETWEEN_RESULTS:
+            reported = points[-1]["minute"]
+            report(points)
+    report(points)
 
 
-def table(points, n_loops, versions):
+def table(points, versions):
     """Return the results in Markdown."""
-    end = points[-1]["minute"]
-    warm = [point for point in points if point["minute"] >= WARM_UP * end]
+    n_loops = len(points) - 1
+    first = max(1, round(WARM_UP * n_loops))
+    warm = points[first:]
     lines = [
         "# Soak",
         "",
-        f"`benchmarks/soak.py`: {n_loops} loops in {end:.0f} minutes in one process, "
-        "on one thread of a CPU.",
-        f"The slopes are medians of those between all pairs of {len(warm)} points "
-        f"after minute {warm[0]['minute']:.0f}, with 95 % intervals (Theil-Sen).",
+        f"`benchmarks/soak.py`: {n_loops} loops in {points[-1]['minute']:.0f} minutes in "
+        "one process, on one thread of a CPU.",
+        f"The slopes are medians of those between all pairs of points from loop {first} "
+        "on, with 95 % intervals (Theil-Sen).",
         "",
-        "| | start | after warm-up | end | slope per hour |",
-        "|---|---|---|---|---|",
+        f"| | start | after loop {first} | end | slope per 100 loops | slope per hour |",
+        "|---|---|---|---|---|---|",
     ]
     for name, title in COUNTS.items():
         values = [point[name] for point in warm]
         hours = [point["minute"] / 60 for point in warm]
-        slope, _, low, high = theilslopes(values, hours)
+        loops = np.arange(len(warm)) / 100
+        slopes = " | ".join(
+            "{0:+.2f} ({2:+.2f} to {3:+.2f})".format(*theilslopes(values, x))
+            for x in (loops, hours)
+        )
         lines.append(
             f"| {title} | {points[0][name]:.0f} | {values[0]:.0f} | {values[-1]:.0f} | "
-            f"{slope:+.2f} ({low:+.2f} to {high:+.2f}) |"
+            f"{slopes} |"
         )
     stated = ", ".join(f"{name} {version}" for name, version in versions.items())
     return "\n".join([*lines, "", "![](../images/soak.png)", "", f"{stated}.", ""])
+
+
+def thinned(points):
+    """Return some of the points, the first and the last among them."""
+    n = min(len(points), MAX_POINTS)
+    return [points[i] for i in np.linspace(0, len(points) - 1, n).round().astype(int)]
+
+
+def write(points, versions):
+    """Write all results."""
+    results = {
+        "environment": versions,
+        "n_loops": len(points) - 1,
+        "points": thinned(points),
+    }
+    (RESULTS / "soak.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "soak.md").write_text(table(points, versions))
+    plot(thinned(points))
 
 
 def plot(points):
@@ -200,20 +228,14 @@ def plot(points):
 
 
 def main():
-    """Run, and write the results."""
+    """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60)
     minutes = parser.parse_args().minutes
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     versions = environment()
-    points = soak(minutes)
-    n_loops = len(points) - 1
-    points = points[:: -(-len(points) // MAX_POINTS)]
-    results = {"environment": versions, "n_loops": n_loops, "points": points}
-    (RESULTS / "soak.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "soak.md").write_text(table(points, n_loops, versions))
-    plot(points)
+    soak(minutes, lambda points: write(points, versions))
 
 
 if __name__ == "__main__":
