@@ -162,18 +162,18 @@ def soak(minutes, report):
 
 def table(points, versions):
     """Return the results in Markdown."""
-    n_loops = len(points) - 1
+    n_loops, end = len(points) - 1, points[-1]["minute"]
     first = max(1, round(WARM_UP * n_loops))
     warm = points[first:]
     lines = [
         "# Soak",
         "",
-        f"`benchmarks/soak.py`: {n_loops} loops in {points[-1]['minute']:.0f} minutes in "
-        "one process, on one thread of a CPU.",
-        f"The slopes are medians of those between all pairs of points from loop {first} "
-        "on, with 95 % intervals (Theil-Sen).",
+        f"`benchmarks/soak.py`: {n_loops} loops in {end:.0f} minutes in one process, "
+        "on one thread of a CPU.",
+        f"The slopes are medians over all pairs of points from loop {first} on, with "
+        "95 % intervals (Theil-Sen).",
         "",
-        f"| | start | after loop {first} | end | slope per 100 loops | slope per hour |",
+        f"| | start | loop {first} | end | slope per 100 loops | slope per hour |",
         "|---|---|---|---|---|---|",
     ]
     for name, title in COUNTS.items():

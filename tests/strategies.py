@@ -56,7 +56,7 @@ def is_documented(error):
     if not isinstance(error, (ValueError, TypeError, DivergenceError)):
         return False
     on_purpose = file.startswith(OURS) and _comes_from_raise(error)
-    return len(str(error)) > 20 and (on_purpose or file.startswith(THEIRS))
+    return len(str(error)) > 15 and (on_purpose or file.startswith(THEIRS))
 
 
 def refusal(function, *args, **kwargs):
