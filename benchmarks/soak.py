@@ -149,11 +149,16 @@ def held():
 
 def soak(minutes, report):
     """Loop, note what is held at the start and after every loop, and report it."""
-    start, reported = time.monotonic(), 0.0
-    points = [{"minute": 0.0, **held()}]
+    start, cpu_start, reported = time.monotonic(), time.process_time(), 0.0
+    points = [{"minute": 0.0, "cpu_minute": 0.0, **held()}]
     while points[-1]["minute"] < minutes:
         loop()
-        points.append({"minute": (time.monotonic() - start) / 60, **held()})
+        now = {
+            "minute": (time.monotonic() - start) / 60,
+            # A process may have to wait, or be stopped.
+            "cpu_minute": (time.process_time() - cpu_start) / 60,
+        }
+        points.append({**now, **held()})
         if points[-1]["minute"] > reported + MINUTES_BETWEEN_RESULTS:
             reported = points[-1]["minute"]
             report(points)
@@ -169,7 +174,7 @@ def table(points, versions):
         "# Soak",
         "",
         f"`benchmarks/soak.py`: {n_loops} loops in {end:.0f} minutes in one process, "
-        "on one thread of a CPU.",
+        f"of which it had one thread of a CPU for {points[-1]['cpu_minute']:.0f}.",
         f"The slopes are medians over all pairs of points from loop {first} on, with "
         "95 % intervals (Theil-Sen).",
         "",
