@@ -63,8 +63,8 @@ def test_tiny_images(shape, ood_source):
         ood_source=ood_source,
         generator=MLPGenerator,
         discriminator=MLPDiscriminator,
-        max_epochs=40,
+        max_epochs=30,
     ).fit(images, labels)
-    assert clf.score(images, labels) > 0.8
+    assert clf.score(images, labels) > 0.75
     if clf.net_.source is not None and clf.net_.source.makes_inputs:
         assert clf.sample_ood(20).shape == (20, *shape)

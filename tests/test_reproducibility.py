@@ -40,7 +40,7 @@ Y = Y[:120]
 UNKNOWN = 1 - X
 CPU = torch.device("cpu")
 fast = partial(ConfidentClassifier, max_epochs=2, random_state=0)
-# Of every source, with dropout and random views among them.
+# Of many sources, with dropout and random views among them.
 KINDS = {
     "joint": {},
     "gan": {"ood_source": "gan", "entropy_weight": 0.1},
