@@ -7,8 +7,8 @@ A loop fits, predicts, samples, pickles, clones, saves and loads classifiers of 
 regime, on rows and on images, a detector and an open-set classifier, and runs into
 errors before and during training. After every loop the resident memory, the open files
 and the threads of the operating system are read; then garbage is collected, and the
-objects that are left are counted. The results go to docs/results/soak.json and soak.md,
-the plot to docs/images/soak.png, every five minutes and in the end.
+objects that are left are counted. In the end the results go to docs/results/soak.json
+and soak.md, the plot to docs/images/soak.png.
 """
 
 import argparse
@@ -50,7 +50,6 @@ COUNTS = {
 }
 # Share of the loops in which caches fill and the allocator finds its size.
 WARM_UP = 0.1
-MINUTES_BETWEEN_RESULTS = 5
 MAX_POINTS = 200
 
 ROWS, LABELS = load_digits(n_class=4, return_X_y=True)
@@ -147,9 +146,9 @@ def held():
     return figures | {"objects": len(gc.get_objects())}
 
 
-def soak(minutes, report):
-    """Loop, note what is held at the start and after every loop, and report it."""
-    start, cpu_start, reported = time.monotonic(), time.process_time(), 0.0
+def soak(minutes):
+    """Return what was held at the start and after every loop, with the time."""
+    start, cpu_start = time.monotonic(), time.process_time()
     points = [{"minute": 0.0, "cpu_minute": 0.0, **held()}]
     while points[-1]["minute"] < minutes:
         loop()
@@ -159,10 +158,7 @@ def soak(minutes, report):
             "cpu_minute": (time.process_time() - cpu_start) / 60,
         }
         points.append({**now, **held()})
-        if points[-1]["minute"] > reported + MINUTES_BETWEEN_RESULTS:
-            reported = points[-1]["minute"]
-            report(points)
-    report(points)
+    return points
 
 
 def table(points, versions):
@@ -240,7 +236,7 @@ def main():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     versions = environment()
-    soak(minutes, lambda points: write(points, versions))
+    write(soak(minutes), versions)
 
 
 if __name__ == "__main__":
