@@ -293,6 +293,11 @@ def check_unknown_label(unknown_label, classes):
     classes : ndarray of shape (n_classes,)
         All classes.
     """
+    if classes.dtype.kind in "mM":
+        raise ValueError(
+            f"unknown_label={unknown_label!r} cannot stand beside labels that are "
+            f"dates or times, such as {classes[0]}. Make them strings."
+        )
     classes = classes.tolist()
     if unknown_label in classes:
         raise ValueError(

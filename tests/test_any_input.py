@@ -367,6 +367,15 @@ def test_detectors_on_anything(request):
     check()
 
 
+def test_dates_as_labels():
+    """Check what the long run found: dates have no place for an unknown one."""
+    dates = np.datetime64("2026-01-01") + CLASSES
+    clf = fast(ood_source=None).fit(ROWS, dates)
+    assert set(clf.predict(ROWS)) <= set(dates)
+    error = refusal(OpenSetClassifier(clf, target_tpr=0.5).fit, ROWS, dates)
+    assert "dates" in str(error)
+
+
 NEAREST = KNeighborsClassifier(n_neighbors=1)
 
 
