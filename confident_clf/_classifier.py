@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The estimator: validate, encode labels, seed, build the net, predict."""
 
-from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -22,6 +21,7 @@ from confident_clf.scores._make import SCORES
 from confident_clf.sources import OODSource
 from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
+from confident_clf.utils._callbacks import own_callbacks
 from confident_clf.utils._device import resolve_device
 from confident_clf.utils._optim import adamw
 from confident_clf.utils._precision import use_bfloat16
@@ -142,7 +142,8 @@ class ConfidentClassifier(
         1 prints the history, a line for each epoch.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, shuffling, latent vectors and dropout. An int makes every
-        fit the same. The global random states are left as they were.
+        fit the same; None draws a seed from NumPy's global generator. Else the global
+        random states are left as they were.
 
     Attributes
     ----------
@@ -471,7 +472,7 @@ class ConfidentClassifier(
             ood_target=self.ood_target,
             optimizer=adamw,
             max_epochs=self.max_epochs,
-            callbacks=deepcopy(self.callbacks),
+            callbacks=own_callbacks(self.callbacks),
             predict_nonlinearity=None,
             device=device,
             verbose=self.verbose,

@@ -375,13 +375,16 @@ class JointNet(NeuralNet):
     def _augmented(self, x):
         """Return the user's, or a named, random view of the batch."""
         view = self.augment(x)
-        if view.shape != x.shape or view.dtype != x.dtype:
-            raise ValueError(
-                f"augment must return a batch like the one it gets, shape "
-                f"{tuple(x.shape)} and {x.dtype}; it returned shape "
-                f"{tuple(view.shape)} and {view.dtype}."
-            )
-        return view
+        if not isinstance(view, torch.Tensor):
+            returned = type(view).__name__
+        elif view.shape != x.shape or view.dtype != x.dtype:
+            returned = f"shape {tuple(view.shape)} and {view.dtype}"
+        else:
+            return view
+        raise ValueError(
+            f"augment must return a batch like the one it gets, shape "
+            f"{tuple(x.shape)} and {x.dtype}; it returned {returned}."
+        )
 
     def _step_classifier(self, x, y):
         """Move the classifier down eq. (1): CE + beta * KL(U || p(. | x_ood))."""

@@ -13,12 +13,12 @@ from sklearn.base import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import assert_all_finite, column_or_1d, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from confident_clf._detector import OODDetector
 from confident_clf.utils._rows import labels_to_learn
 from confident_clf.utils._sklearn import _fit_context
+from confident_clf.utils._validation import check_class_labels
 
 
 def _has_predict_proba(self):
@@ -279,7 +279,7 @@ def check_labels(y):
     """Return labels of classes as a vector, or raise ValueError."""
     y = column_or_1d(y, warn=True)
     assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
+    check_class_labels(y)
     return y
 
 
@@ -293,6 +293,11 @@ def check_unknown_label(unknown_label, classes):
     classes : ndarray of shape (n_classes,)
         All classes.
     """
+    if classes.dtype.kind in "mM":
+        raise ValueError(
+            f"unknown_label={unknown_label!r} cannot stand beside labels that are "
+            f"dates or times, such as {classes[0]}. Make them strings."
+        )
     classes = classes.tolist()
     if unknown_label in classes:
         raise ValueError(
@@ -301,7 +306,7 @@ def check_unknown_label(unknown_label, classes):
             "such rows are out-of-distribution, drop them, or set ood_label of a "
             "ConfidentClassifier."
         )
-    if isinstance(unknown_label, str) != isinstance(classes[0], str):
+    if classes and isinstance(unknown_label, str) != isinstance(classes[0], str):
         raise ValueError(
             f"unknown_label={unknown_label!r} and the labels {classes[:10]} are not of "
             "one kind, so one array cannot hold both. Pass a string for labels that "

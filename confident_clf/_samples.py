@@ -7,12 +7,12 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._validation import (
     SampleFormat,
+    check_class_labels,
     check_n_dimensions,
     is_ood_label,
     resolve_image_shape,
@@ -33,7 +33,7 @@ class SamplesMixin:
             X, y = validate_data(
                 self, X, y, ensure_min_samples=2, **self._conversion(X)
             )
-        check_classification_targets(y)
+        check_class_labels(y)
         check_n_dimensions(X, self.image_shape)
         self._format = SampleFormat.of(X)
         self.input_shape_ = X.shape[1:]

@@ -65,6 +65,10 @@ class TrainingMixin:
         """Raise ValueError where a checkpoint makes no sense."""
         if self.checkpoint is None:
             return
+        if not str(self.checkpoint):
+            raise ValueError(
+                "checkpoint='' names no folder. Use '.' for this one, or None."
+            )
         if one_pass:
             raise ValueError(
                 f"checkpoint={str(self.checkpoint)!r} is for fit; partial_fit is one "

@@ -31,6 +31,12 @@ def pytest_addoption(parser):
         help="How many times tests/test_checkpoint.py kills a process that trains, at "
         "random moments.",
     )
+    parser.addoption(
+        "--examples",
+        type=int,
+        default=300,
+        help="How many inputs tests/test_any_input.py makes up.",
+    )
 
 
 def pytest_configure(config):

@@ -2,6 +2,7 @@
 """Who may import whom, and what importing the package must not load."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,12 @@ def test_detector_and_metrics_do_not_need_torch():
         for file in [path] if path.is_file() else path.rglob("*.py"):
             roots = {name.split(".")[0] for name in imports_of(file)}
             assert not roots & {"torch", "skorch"}, file
+
+
+def test_guarantees_name_tests_that_there_are():
+    """Check the paths in the page of guarantees."""
+    repository = Path(__file__).parents[1]
+    page = (repository / "docs" / "guarantees.rst").read_text()
+    named = set(re.findall(r"``(tests/[^`]*)``", page))
+    assert len(named) > 15
+    assert all((repository / path).exists() for path in named)

@@ -5,7 +5,12 @@ from numbers import Integral
 
 import numpy as np
 
-from confident_clf.metrics._checks import check_kinds, check_scores
+from confident_clf.metrics._checks import (
+    check_kinds,
+    check_labels,
+    check_numbers,
+    check_scores,
+)
 
 
 def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
@@ -53,12 +58,13 @@ def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
     """
     if not isinstance(n_bins, Integral) or n_bins < 1:
         raise ValueError(f"n_bins must be an integer of at least 1; got {n_bins!r}.")
-    if np.ndim(y_score) == 2:
-        right, confidence = _top_label(y_true, np.asarray(y_score), labels)
+    y_score = check_numbers("y_score", y_score)
+    if y_score.ndim == 2:
+        right, confidence = _top_label(y_true, y_score, labels)
     elif labels is not None:
         raise ValueError(
             f"labels={labels!r} name the columns of a 2-D y_score, but y_score has "
-            f"shape {np.shape(y_score)}. Leave labels=None."
+            f"shape {y_score.shape}. Leave labels=None."
         )
     else:
         right, confidence = y_true, y_score
@@ -75,19 +81,20 @@ def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
 def _top_label(labels_true, probabilities, labels):
     """Return where the most probable label is right, and its probability."""
     labels = np.arange(probabilities.shape[1]) if labels is None else np.asarray(labels)
-    if labels.shape != probabilities.shape[1:]:
+    if labels.shape != probabilities.shape[1:] or not labels.size:
         raise ValueError(
             f"labels must name the {probabilities.shape[1]} columns of y_score; got "
             f"shape {labels.shape}. Pass classes_ of the estimator."
         )
+    labels_true = check_labels(labels_true, len(probabilities))
     unknown = ~np.isin(labels_true, labels)
     if unknown.any():
         raise ValueError(
-            f"y_true holds {np.asarray(labels_true)[unknown][0]!r}, which is no column "
+            f"y_true holds {labels_true[unknown][0]!r}, which is no column "
             f"of y_score: labels are {labels.tolist()}. Drop such rows, or pass labels."
         )
     top = probabilities.argmax(axis=1)
-    return labels[top] == np.asarray(labels_true), probabilities.max(axis=1)
+    return labels[top] == labels_true, probabilities.max(axis=1)
 
 
 def _check_unit_interval(confidence):

@@ -14,6 +14,35 @@ _MEANINGS = {
 }
 
 
+def check_numbers(name, values):
+    """Return `values` as an array of float64, or raise ValueError.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls them.
+    values : array-like
+        Numbers, of any shape.
+
+    Returns
+    -------
+    ndarray of float64
+        The values; not a copy where none is needed.
+    """
+    try:
+        array = np.asarray(values)
+        kind = f"dtype {array.dtype}"
+        if array.dtype.kind in "biufO":
+            with np.errstate(over="ignore"):  # what becomes infinite is refused
+                return array.astype(np.float64, copy=False)
+    except (OverflowError, TypeError, ValueError) as error:
+        kind = f"{type(values).__name__} ({error})"
+    raise ValueError(
+        f"{name} must be an array of real numbers; got {kind}. Pass confidences as "
+        "floats, such as those of score_samples."
+    )
+
+
 def check_scores(name, values):
     """Return `values` as a float64 vector, or raise ValueError.
 
@@ -29,7 +58,7 @@ def check_scores(name, values):
     ndarray of shape (n_samples,), float64
         The values; not a copy where none is needed.
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = check_numbers(name, values)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(
             f"{name} must be a vector with at least one score; got shape "
@@ -62,12 +91,7 @@ def check_kinds(y_true, n_scores, name="y_true"):
     ndarray of shape (n_samples,), bool
         The kinds.
     """
-    y_true = np.asarray(y_true)
-    if y_true.shape != (n_scores,):
-        raise ValueError(
-            f"{name} must have one value per score, shape ({n_scores},); got shape "
-            f"{y_true.shape}. Pass {name} and y_score of the same samples."
-        )
+    y_true = check_labels(y_true, n_scores, name)
     positive = np.asarray(y_true == 1, dtype=bool)
     valid = positive | np.asarray(y_true == 0, dtype=bool)
     if not valid.all():
@@ -78,6 +102,36 @@ def check_kinds(y_true, n_scores, name="y_true"):
             f"{y_true[first]!r}. Pass {remedy}."
         )
     return positive
+
+
+def check_labels(y_true, n_scores, name="y_true"):
+    """Return `y_true` as an array, or raise ValueError.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Of any kind.
+    n_scores : int
+        How many scores there are.
+    name : str, default="y_true"
+        What the caller calls them.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The labels.
+    """
+    try:
+        y_true = np.asarray(y_true)
+        found = f"shape {y_true.shape}"
+        if y_true.shape == (n_scores,):
+            return y_true
+    except ValueError as error:  # lists of many lengths
+        found = f"{type(y_true).__name__} ({error})"
+    raise ValueError(
+        f"{name} must have one value per score, shape ({n_scores},); got {found}. Pass "
+        f"{name} and y_score of the same samples."
+    )
 
 
 def check_share(name, share):

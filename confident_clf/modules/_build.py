@@ -18,6 +18,12 @@ _DEFAULTS = {
     "discriminator": (MLPDiscriminator, partial(DCDiscriminator, width=32)),
 }
 
+_ARGUMENTS = {
+    "module": ("input_shape", "n_classes"),
+    "generator": ("latent_dim", "output_shape"),
+    "discriminator": ("input_shape",),
+}
+
 
 def build_classifier(factory, input_shape, n_classes) -> nn.Module:
     """Return ``factory(input_shape, n_classes)``; None: MLP or SmallConvNet.
@@ -107,11 +113,18 @@ def _build(role: str, factory, shape, *args) -> nn.Module:
             f"{role} must make a new network for every fit; got an instance of "
             f"{type(factory).__name__}. Pass its class, or functools.partial of it."
         )
-    network = factory(*args)
+    name = getattr(factory, "__name__", repr(factory))
+    try:
+        network = factory(*args)
+    except TypeError as error:
+        raise TypeError(
+            f"{role}={name} cannot be called with {', '.join(map(repr, args))}: "
+            f"{error}. Pass a function of ({', '.join(_ARGUMENTS[role])})."
+        ) from error
     if not isinstance(network, nn.Module):
         raise TypeError(
-            f"{role}={getattr(factory, '__name__', repr(factory))} must return a "
-            f"torch.nn.Module; it returned {type(network).__name__}."
+            f"{role}={name} must return a torch.nn.Module; it returned "
+            f"{type(network).__name__}."
         )
     return network
 

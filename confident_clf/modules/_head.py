@@ -2,6 +2,7 @@
 """The last linear layer of a classifier, and the features that go into it."""
 
 from contextlib import contextmanager
+from threading import get_ident
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,9 @@ def recorded_inputs(layer: nn.Module):
 def recorded_linears(network: nn.Module):
     """Record the calls of the linear layers.
 
+    Those of this thread alone: others may predict with the network meanwhile, but not
+    with a compiled one.
+
     Parameters
     ----------
     network : nn.Module
@@ -77,14 +81,15 @@ def recorded_linears(network: nn.Module):
     list of (nn.Linear, Tensor, Tensor)
         Layer, input and output of each call.
     """
-    calls = []
-    handles = [
-        layer.register_forward_hook(
-            lambda layer, args, output: calls.append((layer, args[0], output))
-        )
-        for layer in network.modules()
-        if isinstance(layer, nn.Linear)
-    ]
+    calls, thread = [], get_ident()
+
+    def record(layer, args, output):
+        # What torch.compile traces cannot ask for its thread.
+        if torch.compiler.is_compiling() or get_ident() == thread:
+            calls.append((layer, args[0], output))
+
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    handles = [layer.register_forward_hook(record) for layer in layers]
     try:
         yield calls
     finally:

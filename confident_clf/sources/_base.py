@@ -42,6 +42,9 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     # Whether `sample_features` makes features of the classifier.
     makes_features = False
 
+    # As in scikit-learn: what the classifier checks before it uses the source.
+    _parameter_constraints: dict = {}
+
     def __init__(self):
         super().__init__()
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Out-of-distribution samples in the feature space of the classifier."""
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from confident_clf.sources._base import OODSource
+from confident_clf.utils._sklearn import Interval
 
 
 class FeatureOOD(OODSource):
@@ -40,17 +43,15 @@ class FeatureOOD(OODSource):
     makes_inputs = False
     makes_features = True
 
+    _parameter_constraints: dict = {
+        "share": [Interval(Real, 0, 1, closed="right")],
+        "distance": [Interval(Real, 0, None, closed="neither")],
+    }
+
     def __init__(self, *, share=0.5, distance=5.0):
         super().__init__()
         self.share = share
         self.distance = distance
-
-    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Check the parameters."""
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share={self.share!r} must be above 0 and at most 1.")
-        if not self.distance > 0:
-            raise ValueError(f"distance={self.distance!r} must be above 0.")
 
     def sample_features(self, features: Tensor, n: int) -> Tensor:
         """Return `n` points around the features of a batch; keep the features."""

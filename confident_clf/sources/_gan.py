@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A GAN trained together with the classifier: the paper's blue bar."""
 
+from numbers import Integral, Real
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ from confident_clf.modules._trial import evaluating, prefer_channels_last
 from confident_clf.sources._base import OODSource
 from confident_clf.utils._optim import can_fuse, descend
 from confident_clf.utils._precision import in_full
+from confident_clf.utils._sklearn import Interval, StrOptions
 from confident_clf.utils._tensors import as_float
 
 
@@ -79,6 +82,16 @@ class JointGAN(OODSource):
     32
     """
 
+    _parameter_constraints: dict = {
+        "generator": [callable, None],
+        "discriminator": [callable, None],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither"), None],
+        "entropy_weight": [Interval(Real, 0, None, closed="left")],
+        "objective": [StrOptions({"boundary", "confident"})],
+        "share_samples": ["boolean"],
+    }
+
     def __init__(
         self,
         generator=None,
@@ -103,11 +116,6 @@ class JointGAN(OODSource):
         """Learn the units of the data; make networks and optimizers, once."""
         if hasattr(self, "generator_"):
             return
-        if self.objective not in _OBJECTIVES:
-            raise ValueError(
-                f"objective={self.objective!r} must be one of "
-                f"{', '.join(map(repr, _OBJECTIVES))}."
-            )
         if self.share_samples and self.objective != "boundary":
             raise ValueError(
                 f"share_samples=True needs objective='boundary', where generator and "
@@ -267,7 +275,6 @@ class JointGAN(OODSource):
 
 
 _OF_A_BATCH = ("_last", "_waiting", "_shared")
-_OBJECTIVES = ("boundary", "confident")
 
 
 def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:

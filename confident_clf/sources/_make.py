@@ -32,9 +32,13 @@ def make_source(ood_source, *, gan, max_epochs, batch_size):
     Raises
     ------
     ValueError
-        If a name is unknown, or the list is empty.
+        If a name is unknown, the list is empty, or a parameter of a source is out of
+        range.
     """
-    if ood_source is None or isinstance(ood_source, OODSource):
+    if ood_source is None:
+        return None
+    if isinstance(ood_source, OODSource):
+        ood_source._validate_params()
         return ood_source
     if ood_source == "joint":
         return JointGAN(**gan)
@@ -48,10 +52,15 @@ def make_source(ood_source, *, gan, max_epochs, batch_size):
         return NoiseOOD()
     if isinstance(ood_source, list) and ood_source:
         pairs = [item if isinstance(item, tuple) else (item, 1) for item in ood_source]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError(
+                f"ood_source={ood_source!r} has a tuple that is no pair of source and "
+                "share. Write ('noise', 0.5), or the source alone."
+            )
         names, shares = zip(*pairs, strict=True)
         options = {"gan": gan, "max_epochs": max_epochs, "batch_size": batch_size}
         sources = [make_source(_not_none(name), **options) for name in names]
-        return MixtureOOD(sources, shares=list(shares))
+        return make_source(MixtureOOD(sources, shares=list(shares)), **options)
     raise ValueError(
         f"ood_source={ood_source!r} is not a source. Use one of "
         f"{', '.join(map(repr, NAMES))}, an OODSource, a list of these, or None."

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several sources at once, each with its share of the samples."""
 
+import math
 from itertools import pairwise
+from numbers import Real
 
 import torch
 from sklearn.base import clone
@@ -27,6 +29,11 @@ class MixtureOOD(OODSource):
     >>> source = MixtureOOD([JointGAN(), NoiseOOD()], shares=[3, 1])
     >>> clf = ConfidentClassifier(ood_source=source)
     """
+
+    _parameter_constraints: dict = {
+        "sources": ["array-like"],
+        "shares": ["array-like", None],
+    }
 
     def __init__(self, sources, *, shares=None):
         super().__init__()
@@ -72,10 +79,23 @@ class MixtureOOD(OODSource):
         for source in self.sources_:
             source.make_networks(input_shape, device)
 
+    def _validate_params(self):
+        """Check the parameters, and those of every source."""
+        super()._validate_params()
+        for source in self.sources:
+            if not isinstance(source, OODSource):
+                raise TypeError(f"sources must hold OODSources; got {source!r}.")
+            source._validate_params()
+        self._leaves()
+
     def _leaves(self):
         """Return the pairs of source and share; the shares sum to 1."""
         shares = [1] * len(self.sources) if self.shares is None else list(self.shares)
-        if not self.sources or len(shares) != len(self.sources) or min(shares) <= 0:
+        if (
+            not self.sources
+            or len(shares) != len(self.sources)
+            or not all(isinstance(s, Real) and 0 < s < math.inf for s in shares)
+        ):
             raise ValueError(
                 f"shares={self.shares!r} must be positive numbers, one for each of the "
                 f"{len(self.sources)} sources, and there must be a source."

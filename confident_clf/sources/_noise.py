@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Noise that needs no network: out-of-distribution samples made from the data."""
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from confident_clf.sources._base import OODSource
+from confident_clf.utils._sklearn import Interval
 from confident_clf.utils._tensors import as_float
 
 # Rows kept for patch-shuffling and permuting; a model file should not hold all data.
@@ -40,6 +43,11 @@ class NoiseOOD(OODSource):
     >>> from confident_clf.sources import NoiseOOD
     >>> clf = ConfidentClassifier(ood_source=NoiseOOD(["patch_shuffled"]))
     """
+
+    _parameter_constraints: dict = {
+        "kinds": ["array-like", None],
+        "enlarge": [Interval(Real, 0, None, closed="left")],
+    }
 
     def __init__(self, kinds=None, *, enlarge=0.5):
         super().__init__()
@@ -114,13 +122,14 @@ def _patch_shuffled(source: NoiseOOD, n: int) -> Tensor:
     """Return training images whose patches, 2 to 4 a side, are in random order."""
     images = _draw_rows(source, n)
     k = int(torch.randint(2, 5, ()))
-    height, width = (size // k for size in images.shape[2:])
+    down, across = (min(k, size) for size in images.shape[2:])
+    height, width = images.shape[2] // down, images.shape[3] // across
     # What is left over at the lower and right edge stays where it is.
-    area = images[:, :, : k * height, : k * width]
+    area = images[:, :, : down * height, : across * width]
     patches = area.unfold(2, height, height).unfold(3, width, width).flatten(2, 3)
-    order = torch.rand(n, k * k, device=images.device).argsort(dim=1)
+    order = torch.rand(n, down * across, device=images.device).argsort(dim=1)
     index = order[:, None, :, None, None].expand_as(patches)
-    shuffled = patches.gather(2, index).unflatten(2, (k, k))
+    shuffled = patches.gather(2, index).unflatten(2, (down, across))
     area.copy_(shuffled.transpose(3, 4).reshape(area.shape))
     return images
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A GAN trained before the classifier, without the KL term: the paper's orange bar."""
 
+from numbers import Integral
+
 from torch import Tensor, nn
 
 from confident_clf.sources._gan import JointGAN
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._collapse import warn_of_collapse
 from confident_clf.utils._divergence import located
+from confident_clf.utils._sklearn import Interval
 from confident_clf.utils._tensors import as_float
 
 
@@ -45,6 +48,12 @@ class OriginalGAN(JointGAN):
     >>> from confident_clf.sources import OriginalGAN
     >>> clf = ConfidentClassifier(ood_source=OriginalGAN(max_epochs=10))
     """
+
+    _parameter_constraints: dict = {
+        **JointGAN._parameter_constraints,
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+    }
 
     def __init__(
         self,

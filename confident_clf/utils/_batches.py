@@ -23,7 +23,7 @@ class ShuffledBatches:
 
     def __init__(self, tensors, batch_size):
         self.tensors = tensors
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)  # torch takes no integer of NumPy's
 
     def __len__(self):
         n, size = len(self.tensors[0]), self.batch_size

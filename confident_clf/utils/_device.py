@@ -26,8 +26,9 @@ def resolve_device(device):
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         resolved = torch.device(device)
-        # The one test that holds for every kind of device and every index.
-        torch.empty(1, device=resolved)
+        # The one test that holds for every kind of device and every index. "meta" has
+        # no numbers to give back.
+        torch.zeros(1, device=resolved).item()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device={str(device)!r} cannot be used here: {_first_line(error)} "

@@ -5,7 +5,7 @@ import numpy as np
 from sklearn.utils.multiclass import unique_labels
 
 from confident_clf.utils._sklearn import _check_method_params
-from confident_clf.utils._validation import is_ood_label
+from confident_clf.utils._validation import check_class_labels, is_ood_label
 
 
 def is_known(estimator, y, n):
@@ -46,7 +46,9 @@ def labels_to_learn(estimator, y):
     ndarray of shape (n_classes,)
         The other labels, sorted.
     """
-    labels = unique_labels(np.ravel(y))
+    y = np.ravel(y)
+    check_class_labels(y)
+    labels = unique_labels(y)
     for name, value in estimator.get_params().items():
         if name.split("__")[-1] == "ood_label":
             labels = labels[~is_ood_label(labels, value)]

@@ -72,18 +72,48 @@ def resolve_schedule(lr_schedule):
     Raises
     ------
     TypeError
-        If the function does not return a number.
+        If the function does not return a number at first.
+    ValueError
+        If that is no factor.
     """
     if isinstance(lr_schedule, str):
         return SCHEDULES[lr_schedule]
     if lr_schedule is not None:
-        factor = lr_schedule(0.0)
-        if not isinstance(factor, Real):
-            raise TypeError(
-                "lr_schedule must map the share of the fit that is done, from 0 to 1, "
-                f"to a factor of the learning rate; lr_schedule(0.0) is {factor!r}."
-            )
+        factor_at(lr_schedule, 0.0)
     return lr_schedule
+
+
+def factor_at(schedule, progress):
+    """Return what a schedule says, or raise an error if that is no factor.
+
+    Parameters
+    ----------
+    schedule : callable
+        Maps the share that is done to a factor.
+    progress : float
+        Share of the fit that is done.
+
+    Returns
+    -------
+    float
+        The factor, finite, 0 or more.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is negative, infinite or NaN.
+    """
+    factor = schedule(progress)
+    is_number = isinstance(factor, Real)
+    if not is_number or not 0 <= factor < math.inf:
+        raise (ValueError if is_number else TypeError)(
+            "lr_schedule must map the share of the fit that is done, from 0 to 1, to a "
+            "factor of the learning rate, a finite number of at least 0; "
+            f"lr_schedule({progress}) is {factor!r}."
+        )
+    return factor
 
 
 class ScheduledRates:
@@ -113,7 +143,7 @@ class ScheduledRates:
     def set_next(self):
         """Set the rates for the next step."""
         if self.schedule is not None:
-            self._multiply(self.schedule(self.n_done / self.n_steps))
+            self._multiply(factor_at(self.schedule, self.n_done / self.n_steps))
             self.n_done += 1
 
     def restore(self):

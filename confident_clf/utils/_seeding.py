@@ -1,12 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One seed for everything random, and no trace of it left."""
 
+import os
 import random
 from contextlib import contextmanager
+from threading import RLock
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+
+# The generators are the process's, so only one thread at a time may have them. Others
+# wait: there is no other way to give a fit its own numbers, as layers are initialised,
+# and dropout draws, from torch's global generator. A callback may predict, or fit
+# another classifier, in the thread that has them.
+_generators = RLock()
+
+
+def _renew_lock():
+    """Let a forked process have its generators; the thread that had them is gone."""
+    global _generators
+    _generators = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def draw_seed(random_state):
@@ -22,15 +40,15 @@ def draw_seed(random_state):
     int
         Seed between 0 and 2**31 - 2.
     """
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    with _generators:  # None stands for NumPy's, which a fit may have seeded
+        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 @contextmanager
 def seeded(seed, device):
     """Seed the global generators of Python, NumPy and torch; restore them after.
 
-    Layers are initialised, and dropout draws, from torch's global generator: the only
-    way to seed them is to seed that.
+    Waits while another thread has them.
 
     Parameters
     ----------
@@ -39,10 +57,10 @@ def seeded(seed, device):
     device : torch.device
         The device that will be used; its generator is seeded and restored too.
     """
-    python_state, numpy_state = random.getstate(), np.random.get_state()
     # Without `devices`, fork_rng would touch every GPU there is.
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _generators, torch.random.fork_rng(devices=devices):
+        python_state, numpy_state = random.getstate(), np.random.get_state()
         try:
             random.seed(seed)
             np.random.seed(seed)

@@ -32,7 +32,9 @@ def is_small(device, flop_per_batch):
 def one_thread(limit):
     """Let torch use one thread for a while.
 
-    Results then do not depend on how many there are, in a worker process or here.
+    Results then do not depend on how many there are, in a worker process or here. The
+    number is the calling thread's; but a thread that torch first sees meanwhile starts,
+    and stays, with one too.
 
     Parameters
     ----------

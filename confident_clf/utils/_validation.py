@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
 
 
 class SampleFormat(NamedTuple):
@@ -134,6 +135,23 @@ def resolve_image_shape(image_shape, n_features):
             "(channels, height, width)."
         )
     return tuple(int(size) for size in sizes)
+
+
+def check_class_labels(y):
+    """Raise ValueError unless labels can be those of classes.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Labels of any kind.
+    """
+    try:
+        check_classification_targets(y)
+    except TypeError as error:
+        raise ValueError(
+            f"y holds labels that cannot be sorted: {error}. Make all of them strings, "
+            "or all of them numbers."
+        ) from error
 
 
 def is_ood_label(y, ood_label):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tests of finding a classifier's last linear layer."""
 
+from threading import Thread
+
 import pytest
 import torch
 from torch import nn
@@ -97,3 +99,22 @@ def test_features_are_vectors():
     )
     with pytest.raises(ValueError, match=r"module=Tanh has no torch.nn.Linear on one"):
         penultimate(nn.Tanh(), x)
+
+
+class Interrupted(Reversed):
+    """A network that another thread uses before it returns."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        if (x > 0).all():
+            other = Thread(target=self, args=(-x,))
+            other.start()
+            other.join()
+        return logits
+
+
+def test_features_are_those_of_this_thread():
+    """Check that what another thread does with the network is not recorded."""
+    network, x = Interrupted(), torch.rand(4, 3) + 1
+    torch.testing.assert_close(penultimate(network, x), network.first(x))
+    assert last_linear(network, x) is network.last

@@ -150,20 +150,6 @@ def test_a_module_without_head_is_refused(source):
         fast(Probabilities, ood_source=source).fit(X, Y)
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        (FeatureOOD(share=0.0), r"share=0.0 must be above 0"),
-        (FeatureOOD(share=1.5), r"share=1.5 must be above 0 and at most 1"),
-        (FeatureOOD(distance=-1), r"distance=-1 must be above 0"),
-    ],
-)
-def test_bad_parameters(source, message):
-    """Check the messages."""
-    with pytest.raises(ValueError, match=message):
-        fast(ood_source=source).fit(X, Y)
-
-
 def test_only_sources_of_features_make_features():
     """Check the message of a source that is asked for what it does not make."""
     with pytest.raises(NotImplementedError, match=r"NoiseOOD\(\) makes no features"):

@@ -101,9 +101,3 @@ def test_the_objective_decides_how_sure_the_classifier_is_of_samples():
             return prediction_entropy(classifier(source.sample(500))).item()
 
     assert entropy("boundary") > entropy("confident") + 0.1
-
-
-def test_unknown_objective():
-    """Check that the message lists the objectives."""
-    with pytest.raises(ValueError, match="objective='sure' must be one of 'boundary'"):
-        JointGAN(objective="sure").prepare(torch.rand(8, 3), None, CPU)

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Use the library for an hour in one process, and watch what it holds on to.
+
+    python benchmarks/soak.py --minutes 60
+
+A loop fits, predicts, samples, pickles, clones, saves and loads classifiers of every
+regime, on rows and on images, a detector and an open-set classifier, and runs into
+errors before and during training. After every loop the resident memory, the open files
+and the threads of the operating system are read; then garbage is collected, and the
+objects that are left are counted. In the end the results go to docs/results/soak.json
+and soak.md, the plot to docs/images/soak.png.
+"""
+
+import argparse
+import contextlib
+import gc
+import json
+import os
+import pickle
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from quality import RESULTS, environment
+from scipy.stats import theilslopes
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
+
+from confident_clf import (
+    ConfidentClassifier,
+    DivergenceError,
+    OODDetector,
+    OpenSetClassifier,
+    load,
+    save,
+)
+
+IMAGE = RESULTS.parent / "images" / "soak.png"
+COUNTS = {
+    "memory": "resident memory, MiB",
+    "objects": "objects after a collection",
+    "files": "open files",
+    "threads": "threads",
+}
+# Share of the loops in which caches fill and the allocator finds its size.
+WARM_UP = 0.1
+MAX_POINTS = 200
+
+ROWS, LABELS = load_digits(n_class=4, return_X_y=True)
+ROWS = (ROWS[:240] / 16).astype(np.float32)
+LABELS = LABELS[:240]
+PIXELS = np.rint(ROWS * 255).astype(np.uint8).reshape(-1, 1, 8, 8)
+UNKNOWN = np.random.default_rng(0).random((60, 64)).astype(np.float32)
+
+
+class Fails(Callback):
+    """An error of the user's in the middle of training."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Raise it."""
+        raise ArithmeticError
+
+
+def classifiers():
+    """Return a classifier of every regime, with its data and arguments of `fit`."""
+    rows, images = (ROWS, LABELS), (PIXELS, LABELS)
+    make = ConfidentClassifier
+    return [
+        (make(max_epochs=2), rows, {}),
+        (make(ood_source="gan", max_epochs=2), rows, {}),
+        (make(ood_source="explicit", max_epochs=2), rows, {"X_ood": UNKNOWN}),
+        (make(ood_source="noise", ood_target="reject", max_epochs=2), rows, {}),
+        (make(ood_source=["features", "noise"], max_epochs=2), rows, {}),
+        (make(ood_source=None, method="knn", early_stopping=True), rows, {}),
+        (make(ood_source=None, method="mahalanobis", max_epochs=2), rows, {}),
+        (make(max_epochs=1, batch_size=32), images, {}),
+        (make(ood_source=None, augment="flip_crop", max_epochs=1), images, {}),
+    ]
+
+
+def use(estimator, X, y, fit_params, folder):
+    """Fit an estimator, ask it everything, and take copies of it in every way."""
+    estimator = clone(estimator).fit(X, y, **fit_params)
+    twin = pickle.loads(pickle.dumps(estimator))
+    path = Path(folder) / "model.safetensors"
+    save(estimator, path)
+    for each in (estimator, twin, load(path)):
+        each.predict(X)
+        each.ood_score(X)
+    return estimator
+
+
+def use_classifier(clf, X, y, fit_params, folder):
+    """Do with a classifier what others cannot: sample, go on, resume."""
+    clf = use(clf, X, y, fit_params, folder)
+    clf.predict_proba(X)
+    clf.ood_score(X, method="odin")
+    if clf.ood_source is not None:
+        clf.sample_ood(10)
+    clf.set_params(early_stopping=False).partial_fit(X, y, **fit_params)
+    clf.set_params(checkpoint=Path(folder) / "checkpoint", max_epochs=1)
+    for _ in range(2):
+        clf.fit(X, y, **fit_params)
+
+
+def run_into_errors():
+    """Raise before training, in the middle of it and through it."""
+    for params, X, error in [
+        ({}, np.full_like(ROWS, np.nan), ValueError),
+        ({"callbacks": [Fails()]}, ROWS, ArithmeticError),
+        ({"lr": 1e30, "ood_source": None}, 1e30 * ROWS, DivergenceError),
+    ]:
+        with contextlib.suppress(error):
+            ConfidentClassifier(max_epochs=2, **params).fit(X, LABELS)
+            raise AssertionError(f"{error.__name__} was expected")
+
+
+def loop():
+    """Use everything once."""
+    for clf, (X, y), fit_params in classifiers():
+        with tempfile.TemporaryDirectory() as folder:
+            use_classifier(clf, X, y, fit_params, folder)
+    clf = ConfidentClassifier(ood_source=None, max_epochs=2)
+    with tempfile.TemporaryDirectory() as folder:
+        use(OODDetector(make_pipeline(StandardScaler(), clf)), ROWS, LABELS, {}, folder)
+        open_set = OpenSetClassifier(clf)
+        use(open_set, ROWS, LABELS, {}, folder)
+    run_into_errors()
+
+
+def held():
+    """Return what the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    figures = {
+        "memory": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+        "files": len(os.listdir("/proc/self/fd")),
+        "threads": len(os.listdir("/proc/self/task")),
+    }
+    gc.collect()
+    return figures | {"objects": len(gc.get_objects())}
+
+
+def soak(minutes):
+    """Return what was held at the start and after every loop, with the time."""
+    start, cpu_start = time.monotonic(), time.process_time()
+    points = [{"minute": 0.0, "cpu_minute": 0.0, **held()}]
+    while points[-1]["minute"] < minutes:
+        loop()
+        now = {
+            "minute": (time.monotonic() - start) / 60,
+            # A process may have to wait, or be stopped.
+            "cpu_minute": (time.process_time() - cpu_start) / 60,
+        }
+        points.append({**now, **held()})
+    return points
+
+
+def table(points, versions):
+    """Return the results in Markdown."""
+    n_loops, end = len(points) - 1, points[-1]["minute"]
+    first = max(1, round(WARM_UP * n_loops))
+    warm = points[first:]
+    lines = [
+        "# Soak",
+        "",
+        f"`benchmarks/soak.py`: {n_loops} loops in {end:.0f} minutes in one process, "
+        f"of which it had one thread of a CPU for {points[-1]['cpu_minute']:.0f}.",
+        f"The slopes are medians over all pairs of points from loop {first} on, with "
+        "95 % intervals (Theil-Sen).",
+        "",
+        f"| | start | loop {first} | end | slope per 100 loops | slope per hour |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, title in COUNTS.items():
+        values = [point[name] for point in warm]
+        hours = [point["minute"] / 60 for point in warm]
+        loops = np.arange(len(warm)) / 100
+        slopes = " | ".join(
+            "{0:+.2f} ({2:+.2f} to {3:+.2f})".format(*theilslopes(values, x))
+            for x in (loops, hours)
+        )
+        lines.append(
+            f"| {title} | {points[0][name]:.0f} | {values[0]:.0f} | {values[-1]:.0f} | "
+            f"{slopes} |"
+        )
+    stated = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return "\n".join([*lines, "", "![](../images/soak.png)", "", f"{stated}.", ""])
+
+
+def thinned(points):
+    """Return some of the points, the first and the last among them."""
+    n = min(len(points), MAX_POINTS)
+    return [points[i] for i in np.linspace(0, len(points) - 1, n).round().astype(int)]
+
+
+def write(points, versions):
+    """Write all results."""
+    results = {
+        "environment": versions,
+        "n_loops": len(points) - 1,
+        "points": thinned(points),
+    }
+    (RESULTS / "soak.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "soak.md").write_text(table(points, versions))
+    plot(thinned(points))
+
+
+def plot(points):
+    """Draw everything that was held over time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    for axes, (name, title) in zip(
+        figure.subplots(2, 2, sharex=True).flat, COUNTS.items(), strict=True
+    ):
+        axes.plot(
+            [point["minute"] for point in points],
+            [point[name] for point in points],
+            linewidth=1,
+        )
+        axes.set(title=title, ylim=(0, None), xlabel="minutes")
+    figure.savefig(IMAGE, dpi=100)
+
+
+def main():
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60)
+    minutes = parser.parse_args().minutes
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    versions = environment()
+    write(soak(minutes), versions)
+
+
+if __name__ == "__main__":
+    main()
