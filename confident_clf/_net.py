@@ -17,6 +17,7 @@ from confident_clf._training_state import restore, state_of
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
+from confident_clf.modules._trial import keeps_nothing
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
 from confident_clf.utils._divergence import DivergenceError, check_weights, located
 from confident_clf.utils._inference import (
@@ -226,6 +227,11 @@ class JointNet(NeuralNet):
     def threads(self):
         """Use as many threads as the networks are worth."""
         return one_thread(self.single_thread)
+
+    def workers(self):
+        """Return how many batches to predict at once, each in a thread of its own."""
+        can_share = self.single_thread and keeps_nothing(self.module_)
+        return torch.get_num_threads() if can_share else 1
 
     @contextmanager
     def _early_stopping(self, patience):
@@ -453,15 +459,17 @@ class JointNet(NeuralNet):
             Unnormalised log-probabilities.
         """
         self._set_training(False)
-        with self.threads(), torch.inference_mode():
+        workers = self.workers()
+        with self.threads():
             environment_, sizes = self.inference_sizes_
             if environment(self.device) != environment_:
                 sizes = None
             return map_padded(
-                lambda batch: self.module_(as_float(batch)),
+                torch.inference_mode()(lambda batch: self.module_(as_float(batch))),
                 x,
                 device=self.device,
                 sizes=sizes,
+                workers=workers,
             )
 
     def choose_inference_sizes(self, input_shape):

@@ -79,3 +79,28 @@ def prefer_channels_last(network, x):
             network(x)
     except RuntimeError:
         network.to(memory_format=torch.contiguous_format)
+
+
+def keeps_nothing(network):
+    """Return whether passes of a network may run side by side.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode. A user's class may keep what one of its layers made for
+        another, and hooks may keep anything.
+
+    Returns
+    -------
+    bool
+        True if all its modules are torch's or ours, without hooks.
+    """
+    return all(
+        type(module).__module__.startswith(_MODULES_THAT_KEEP_NOTHING)
+        and not module._forward_hooks
+        and not module._forward_pre_hooks
+        for module in network.modules()
+    )
+
+
+_MODULES_THAT_KEEP_NOTHING = ("torch.nn.modules.", "confident_clf.modules.")
