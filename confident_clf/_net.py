@@ -19,6 +19,7 @@ from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
 from confident_clf.modules._trial import keeps_nothing
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.utils._compile import compiled
 from confident_clf.utils._divergence import DivergenceError, check_weights, located
 from confident_clf.utils._inference import (
     environment,
@@ -82,6 +83,8 @@ class JointNet(NeuralNet):
         Whether the networks compute in bfloat16 while training.
     single_thread : bool, default=False
         Whether the networks are too small for more than one thread.
+    dynamo : dict or None, default=None
+        Options of torch.compile; None trains without it.
     **kwargs
         Parameters of :class:`skorch.NeuralNet`.
     """
@@ -97,6 +100,7 @@ class JointNet(NeuralNet):
         augment=None,
         bfloat16=False,
         single_thread=False,
+        dynamo=None,
         **kwargs,
     ):
         # skorch refuses torch objects that are set after its own constructor.
@@ -107,6 +111,7 @@ class JointNet(NeuralNet):
         self.augment = augment
         self.bfloat16 = bfloat16
         self.single_thread = single_thread
+        self.dynamo = dynamo
         super().__init__(
             module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
         )
@@ -154,7 +159,7 @@ class JointNet(NeuralNet):
         n_steps = epochs * len(self.get_iterator(data, training=True))
         self.rates_ = ScheduledRates(lr_schedule, self.every_optimizer(), n_steps)
         try:
-            with self._early_stopping(patience):
+            with self._early_stopping(patience), self._compiled():
                 with suppress(StopTraining):
                     self.notify("on_train_begin", X=data, y=None)
                     epochs = self._begin_or_resume(epochs)
@@ -223,6 +228,11 @@ class JointNet(NeuralNet):
         if not self.bfloat16:
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+
+    def _compiled(self):
+        """Compile the networks for the time of a training, if that is asked for."""
+        source = None if self.source is None else self.source_
+        return compiled(self.dynamo, self.module_, source)
 
     def threads(self):
         """Use as many threads as the networks are worth."""
