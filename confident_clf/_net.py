@@ -18,7 +18,7 @@ from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
 from confident_clf.modules._trial import keeps_nothing
-from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.utils._batches import EpochMeans, ShuffledBatches, resident
 from confident_clf.utils._compile import compiled
 from confident_clf.utils._divergence import DivergenceError, check_weights, located
 from confident_clf.utils._inference import (
@@ -155,16 +155,17 @@ class JointNet(NeuralNet):
         self.checkpoints_, self.finished_ = checkpoints, None
         resumes = checkpoints is not None and checkpoints.state is not None
         self._prepare_source(x, x_ood, resumes)
-        data = TensorDataset(x, y)
+        data = TensorDataset(*resident((x, y), self.device))
         n_steps = epochs * len(self.get_iterator(data, training=True))
         self.rates_ = ScheduledRates(lr_schedule, self.every_optimizer(), n_steps)
         try:
-            with self._early_stopping(patience), self._compiled():
+            players = self.module_, self.source and self.source_
+            with self._early_stopping(patience), compiled(self.dynamo, *players):
                 with suppress(StopTraining):
                     self.notify("on_train_begin", X=data, y=None)
                     epochs = self._begin_or_resume(epochs)
-                    both = data, valid and TensorDataset(*valid)
-                    self.fit_loop(both, epochs=epochs)
+                    valid = valid and TensorDataset(*resident(valid, self.device))
+                    self.fit_loop((data, valid), epochs=epochs)
                 self.notify("on_train_end", X=data, y=None)
                 self._write_checkpoint(is_finished=True)
         except DivergenceError:
@@ -228,11 +229,6 @@ class JointNet(NeuralNet):
         if not self.bfloat16:
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
-
-    def _compiled(self):
-        """Compile the networks for the time of a training, if that is asked for."""
-        source = None if self.source is None else self.source_
-        return compiled(self.dynamo, self.module_, source)
 
     def threads(self):
         """Use as many threads as the networks are worth."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 
 @contextmanager
@@ -49,7 +49,9 @@ def flop(network, x):
     counts = []
 
     def count(layer, inputs, output):
-        counts.append(2 * output.numel() * layer.weight[0].numel())
+        # A transposed convolution spreads each number of its input.
+        one_each = inputs[0] if isinstance(layer, _ConvTransposeNd) else output
+        counts.append(2 * one_each.numel() * layer.weight[0].numel())
 
     layers = [m for m in network.modules() if isinstance(m, (nn.Linear, _ConvNd))]
     handles = [layer.register_forward_hook(count) for layer in layers]
