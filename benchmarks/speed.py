@@ -187,7 +187,7 @@ def predict(args):
     rows = []
     for name, X, y, params in (
         ("100,000 x 20, MLP", *_rows(100_000), {}),
-        ("20,000 x 1x28x28", *_floats((1, 28, 28), 20_000), {}),
+        ("5,000 x 1x28x28", *_floats((1, 28, 28), 5_000), {}),
         ("1,000 x 3x32x32, VGG13", *_floats((3, 32, 32), 1_000), {"module": VGG}),
     ):
         clf = ConfidentClassifier(
