@@ -237,7 +237,8 @@ class JointNet(NeuralNet):
     def workers(self):
         """Return how many batches to predict at once, each in a thread of its own."""
         can_share = self.single_thread and keeps_nothing(self.module_)
-        return torch.get_num_threads() if can_share else 1
+        # Python's lock, which each layer's call takes, leaves no work for more than 8.
+        return min(torch.get_num_threads(), 8) if can_share else 1
 
     @contextmanager
     def _early_stopping(self, patience):

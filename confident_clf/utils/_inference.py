@@ -20,7 +20,7 @@ SIZES_OF_IMAGES = (2, 4, 32)
 MIN_ROWS = 4
 
 
-def map_padded(function, *arrays, device, sizes=None, workers=1):
+def map_padded(function, array, *, device, sizes=None, workers=1):
     """Return what a function of batches says of all samples.
 
     How a matrix product rounds depends on its shape. With one shape for all batches,
@@ -30,8 +30,8 @@ def map_padded(function, *arrays, device, sizes=None, workers=1):
     Parameters
     ----------
     function : callable
-        Maps tensors of one length to a tensor of that length.
-    *arrays : ndarrays of shape (n, ...)
+        Maps a tensor to a tensor of the same length.
+    array : ndarray of shape (n, ...)
         What to divide into batches, n >= 1; samples first.
     device : torch.device or str
         Where to compute.
@@ -46,16 +46,16 @@ def map_padded(function, *arrays, device, sizes=None, workers=1):
     ndarray of shape (n, ...), float32
         The results.
     """
-    sizes = sizes or (inference_batch_size(arrays[0].shape[1:]),)
+    sizes = sizes or (inference_batch_size(array.shape[1:]),)
 
     def on_batch(batch):
         start, size = batch
-        parts = [as_tensor(array[start : start + size]) for array in arrays]
+        part = as_tensor(array[start : start + size])
         with _rounding(size):
-            result = function(*(_padded(part.to(device), size) for part in parts))
-        return result[: len(parts[0])].float().cpu().contiguous().numpy()
+            result = function(_padded(part.to(device), size))
+        return result[: len(part)].float().cpu().contiguous().numpy()
 
-    batches = list(_batches(len(arrays[0]), sizes))
+    batches = list(_batches(len(array), sizes))
     if min(workers, len(batches)) == 1:
         return np.concatenate([on_batch(batch) for batch in batches])
     with ThreadPoolExecutor(workers) as executor:
@@ -84,11 +84,12 @@ class _PaddedLinears(TorchFunctionMode):
     """Let linear layers on very few rows compute some more."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is F.linear and args[0].ndim == 2 and len(args[0]) < MIN_ROWS:
-            n = len(args[0])
-            args = _padded(args[0], MIN_ROWS), *args[1:]
-            return function(*args, **(kwargs or {}))[:n]
-        return function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if function is F.linear and args and args[0].ndim == 2:
+            x, *others = args
+            if len(x) < MIN_ROWS:
+                return function(_padded(x, MIN_ROWS), *others, **kwargs)[: len(x)]
+        return function(*args, **kwargs)
 
 
 def _padded(batch, size):
