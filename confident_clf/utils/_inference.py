@@ -55,11 +55,24 @@ def map_padded(function, array, *, device, sizes=None, workers=1):
             result = function(_padded(part.to(device), size))
         return result[: len(part)].float().cpu().contiguous().numpy()
 
-    batches = list(_batches(len(array), sizes))
-    if min(workers, len(batches)) == 1:
-        return np.concatenate([on_batch(batch) for batch in batches])
-    with ThreadPoolExecutor(workers) as executor:
-        return np.concatenate(list(executor.map(on_batch, batches)))
+    first, *rest = _batches(len(array), sizes)
+    result = on_batch(first)
+    # Many small results between the large tensors of layers would keep these from being
+    # given back: memory would grow with n.
+    results = np.empty((len(array), *result.shape[1:]), np.float32)
+    results[: len(result)] = result
+
+    def keep(batch):
+        start, size = batch
+        results[start : start + size] = on_batch(batch)
+
+    if workers == 1 or len(rest) <= 1:
+        for batch in rest:
+            keep(batch)
+    else:
+        with ThreadPoolExecutor(workers) as executor:
+            list(executor.map(keep, rest))
+    return results
 
 
 def _batches(n, sizes):
