@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Time training, prediction and metrics against plain loops and other libraries.
 
-    python benchmarks/speed.py [--sections step ratio small predict ...] [--threads 2]
+    python benchmarks/speed.py [--sections step price small predict ...] [--threads 2]
+    python benchmarks/speed.py --sections gpu --device cuda
 
 The two sides of every comparison alternate in one process; the table gives medians and
 their ratio. What is compared with is written plainly from the paper (three optimizers,
@@ -11,23 +12,29 @@ Writes docs/results/speed.json and speed.md.
 
 import argparse
 import json
-import platform
-import statistics
 import subprocess
 import sys
-import time
 import warnings
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import sklearn
 import skorch
 import torch
+from loops import (
+    Textbook,
+    dcgan,
+    epoch_of,
+    images,
+    plain_epoch,
+    textbook,
+)
+from machine import gpu, profile
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
+from timing import compare, environment, to_markdown
 from torch import nn
 from torch.nn import functional as F
 
@@ -36,8 +43,8 @@ from confident_clf.metrics import ood_report
 from confident_clf.modules import (
     MLP,
     VGG,
-    DCDiscriminator,
-    DCGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
     SmallConvNet,
 )
 from confident_clf.sources import JointGAN
@@ -45,140 +52,7 @@ from confident_clf.sources import JointGAN
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
-# --- how to measure -------------------------------------------------------------------
-
-
-def alternate(sides, repeats):
-    """Return the seconds of each side, called in turn; the first round is not counted.
-
-    `sides` maps names to functions without arguments.
-    """
-    seconds = {name: [] for name in sides}
-    for i in range(repeats + 1):
-        for name, side in sides.items():
-            start = time.perf_counter()
-            side()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if i:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def compare(section, sides, repeats, unit="s", per=1):
-    """Return a row for each side: median, and ratio to the first side."""
-    seconds = alternate(sides, repeats)
-    scale = {"s": 1, "ms": 1e3, "us": 1e6}[unit] / per
-    medians = {name: statistics.median(s) * scale for name, s in seconds.items()}
-    first = next(iter(medians.values()))
-    return [
-        {
-            "section": section,
-            "what": name,
-            "median": value,
-            "unit": unit,
-            "best": min(seconds[name]) * scale,
-            "ratio": value / first,
-        }
-        for name, value in medians.items()
-    ]
-
-
 # --- 1 and 2: a step of joint training, and its price ---------------------------------
-
-
-class Textbook:
-    """The paper's alternating algorithm, as one would write it first."""
-
-    def __init__(self, classifier, generator, discriminator, beta, latent_dim, device):
-        self.C, self.G, self.D = (
-            network.to(device) for network in (classifier, generator, discriminator)
-        )
-        self.opt_c = torch.optim.Adam(self.C.parameters(), lr=2e-4)
-        self.opt_g = torch.optim.Adam(self.G.parameters(), 2e-4, betas=(0.5, 0.999))
-        self.opt_d = torch.optim.Adam(self.D.parameters(), 2e-4, betas=(0.5, 0.999))
-        self.beta, self.latent_dim, self.device = beta, latent_dim, device
-
-    def step(self, x, y):
-        """Move discriminator, generator and classifier on one batch."""
-        z = torch.randn(len(x), self.latent_dim, device=self.device)
-        one = torch.ones(len(x), 1, device=self.device)
-        bce = F.binary_cross_entropy_with_logits
-
-        fake = self.G(z)
-        self.opt_d.zero_grad()
-        (bce(self.D(x), one) + bce(self.D(fake.detach()), 0 * one)).backward()
-        self.opt_d.step()
-
-        self.opt_g.zero_grad()
-        loss = bce(self.D(fake), one) + self.beta * self.kl(self.C(fake))
-        loss.backward()
-        self.opt_g.step()
-
-        fake = self.G(torch.randn_like(z))
-        self.opt_c.zero_grad()
-        loss = F.cross_entropy(self.C(x), y) + self.beta * self.kl(
-            self.C(fake.detach())
-        )
-        loss.backward()
-        self.opt_c.step()
-
-    def step_cross_entropy(self, x, y):
-        """Move the classifier on its own."""
-        self.opt_c.zero_grad()
-        F.cross_entropy(self.C(x), y).backward()
-        self.opt_c.step()
-
-    @staticmethod
-    def kl(logits):
-        """Return the KL divergence from the uniform distribution."""
-        k = logits.shape[1]
-        uniform = torch.full_like(logits, 1 / k)
-        return F.kl_div(F.log_softmax(logits, dim=1), uniform, reduction="batchmean")
-
-
-def textbook(module, shape, n_classes, width, device):
-    """Return a textbook loop with the networks of ours, at the same widths."""
-    return Textbook(
-        module(shape, n_classes),
-        DCGenerator(100, shape, width=width),
-        DCDiscriminator(shape, width=width),
-        beta=0.1,
-        latent_dim=100,
-        device=device,
-    )
-
-
-def epoch_of(X, y, **params):
-    """Return a function that trains one more epoch of a classifier."""
-    clf = ConfidentClassifier(**params, random_state=0, lr_schedule=None)
-    clf.partial_fit(X[:8], y[:8], classes=np.unique(y))
-    return partial(one_pass, clf.net_, torch.from_numpy(X), torch.from_numpy(y))
-
-
-def one_pass(net, x, y):
-    """Train an epoch without what a call of fit does around it."""
-    net.fit_tensors(x, y, None, epochs=1)
-
-
-def images(shape, n, seed=0):
-    """Return random uint8 images and labels of ten classes."""
-    rng = np.random.default_rng(seed)
-    X = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
-    return X, np.arange(n) % 10
-
-
-def plain_epoch(step, X, y, batch_size, device):
-    """Return a function that calls a textbook step for every batch."""
-    x = torch.from_numpy(X).to(device)
-    labels = torch.from_numpy(y).to(device)
-
-    def epoch():
-        for index in torch.randperm(len(x)).split(batch_size):
-            rows = x[index].float() / 255 if x.dtype == torch.uint8 else x[index]
-            step(rows, labels[index])
-
-    return epoch
 
 
 def joint_step(args):
@@ -186,9 +60,7 @@ def joint_step(args):
     shape, n = (3, 32, 32), 64 * args.steps
     X, y = images(shape, n)
     plain = textbook(VGG, shape, 10, 64, args.device)
-    gan = partial(
-        JointGAN, partial(DCGenerator, width=64), partial(DCDiscriminator, width=64)
-    )
+    gan = dcgan(64)
     ours = {"module": VGG, "batch_size": 64, "device": args.device}
     sides = {
         "textbook, float32": plain_epoch(plain.step, X, y, 64, args.device),
@@ -209,11 +81,7 @@ def joint_price(args):
         ("default networks, 1x28x28", None, (1, 28, 28), 32),
     ):
         X, y = images(shape, 64 * args.steps)
-        gan = partial(
-            JointGAN,
-            partial(DCGenerator, width=width),
-            partial(DCDiscriminator, width=width),
-        )
+        gan = dcgan(width)
         ours = {"module": module, "device": args.device}
         plain = textbook(module or SmallConvNet, shape, 10, width, args.device)
         sides = {
@@ -279,6 +147,8 @@ def small(args):
             warnings.simplefilter("ignore", ConvergenceWarning)
             mlp.partial_fit(X, y, classes=range(5))
 
+    networks = module((20,), 5), MLPGenerator(100, (20,)), MLPDiscriminator((20,))
+    plain = Textbook(*networks, beta=0.1, latent_dim=100, device="cpu")
     sides = {
         "hand-written loop, fused Adam": hand_loop(fused=True),
         "hand-written loop, Adam": hand_loop(),
@@ -287,6 +157,7 @@ def small(args):
         "ours, cross entropy": epoch_of(X, y, module=module, ood_source=None),
         "ours, features": epoch_of(X, y, module=module, ood_source="features"),
         "ours, noise": epoch_of(X, y, module=module, ood_source="noise"),
+        "textbook, joint": plain_epoch(plain.step, X, y, 64, "cpu"),
         "ours, joint": epoch_of(X, y, module=module),
         "ours, joint, shared samples": epoch_of(
             X, y, module=module, ood_source=JointGAN(share_samples=True)
@@ -316,7 +187,7 @@ def predict(args):
     rows = []
     for name, X, y, params in (
         ("100,000 x 20, MLP", *_rows(100_000), {}),
-        ("20,000 x 1x28x28", *_floats((1, 28, 28), 20_000), {}),
+        ("5,000 x 1x28x28", *_floats((1, 28, 28), 5_000), {}),
         ("1,000 x 3x32x32, VGG13", *_floats((3, 32, 32), 1_000), {"module": VGG}),
     ):
         clf = ConfidentClassifier(
@@ -328,7 +199,7 @@ def predict(args):
             "bare network": bare(network, x, 256),
             "predict_proba": partial(clf.predict_proba, X),
         }
-        for method in ("msp", "energy"):
+        for method in ("msp", "energy", "odin"):
             sides[f"ood_score, {method}"] = partial(clf.ood_score, X, method)
         rows += compare(f"predict, {name}", sides, args.repeats, "us", len(X))
         one = {
@@ -463,80 +334,25 @@ SECTIONS = {
     "metrics": metrics,
     "growth": growth,
     "search": search,
+    "profile": profile,
+    "gpu": gpu,
 }
 
 
 # --- the report -----------------------------------------------------------------------
 
 
-def environment(args):
-    """Return what the figures depend on."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    cpu = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().split("\n")
-        if line.startswith("model name")
-    ]
-    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else cpu[0]
-    flags = Path("/proc/cpuinfo").read_text()
-    return {
-        "device": device,
-        "processors": len(cpu),
-        "bfloat16": ", ".join(f for f in ("avx512_bf16", "amx_bf16") if f in flags),
-        "threads": args.threads,
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "skorch": skorch.__version__,
-    }
-
-
-def to_markdown(report):
-    """Return the tables of all sections."""
-    lines = [
-        "# Speed",
-        "",
-        "Written by `python benchmarks/speed.py`. Medians; each ratio is to the",
-        "first line of its table.",
-        "",
-    ]
-    for section in dict.fromkeys(row["section"] for row in report["rows"]):
-        rows = [row for row in report["rows"] if row["section"] == section]
-        made = ", ".join(f"{k} {v}" for k, v in rows[0]["environment"].items())
-        lines += [
-            f"## {section}",
-            "",
-            made,
-            "",
-            "| | median | best | ratio |",
-            "|---|---|---|---|",
-        ]
-        for row in rows:
-            best, ratio = (
-                f"{row[k]:.3g}" if k in row else "" for k in ("best", "ratio")
-            )
-            median = f"{row['median']:.3g} {row['unit']}"
-            lines.append(f"| {row['what']} | {median} | {best} | {ratio} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
 def main():
     """Run the sections asked for; keep the figures of the others."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--sections", nargs="+", default=list(SECTIONS), choices=SECTIONS
+        "--sections", nargs="+", default=list(SECTIONS)[:-1], choices=SECTIONS
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="batches in an epoch")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rows", type=int, default=50_000, help="images, for gpu")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -22,6 +22,7 @@ from confident_clf.sources import OODSource
 from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
 from confident_clf.utils._callbacks import own_callbacks
+from confident_clf.utils._compile import resolve_compile
 from confident_clf.utils._device import resolve_device
 from confident_clf.utils._optim import adamw
 from confident_clf.utils._precision import use_bfloat16
@@ -127,6 +128,11 @@ class ConfidentClassifier(
         What the networks compute in while training; weights and losses are float32,
         and so are predictions. "auto": bfloat16 where the hardware multiplies it and
         the classifier takes 10 million operations for a sample or more, else float32.
+    compile : bool or dict, default=False
+        Whether to compile the networks with :func:`torch.compile` for training; a dict
+        holds its options, such as ``{"backend": "aot_eager"}``. Takes a compiler and
+        half a minute or more. Meant for GPUs; on the processors tried it was slower.
+        Predictions do not use what was compiled.
     callbacks : list of skorch callbacks or None, default=None
         Copied before use.
     warm_start : bool, default=False
@@ -226,6 +232,7 @@ class ConfidentClassifier(
         "method": [StrOptions(set(SCORES)), OODScore],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "compile": ["boolean", dict],
         "callbacks": [list, tuple, None],
         "warm_start": ["boolean"],
         "checkpoint": [str, PathLike, None],
@@ -260,6 +267,7 @@ class ConfidentClassifier(
         method="msp",
         device="auto",
         precision="auto",
+        compile=False,
         callbacks=None,
         warm_start=False,
         checkpoint=None,
@@ -290,6 +298,7 @@ class ConfidentClassifier(
         self.method = method
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.checkpoint = checkpoint
@@ -432,6 +441,7 @@ class ConfidentClassifier(
             "optimizer__weight_decay": self.weight_decay,
             "label_smoothing": self.label_smoothing,
             "augment": resolve_augment(self.augment, self.input_shape_),
+            "dynamo": resolve_compile(self.compile),
         }
 
     def _make_source(self):

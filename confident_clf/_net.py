@@ -17,7 +17,9 @@ from confident_clf._training_state import restore, state_of
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
-from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.modules._trial import keeps_nothing
+from confident_clf.utils._batches import EpochMeans, ShuffledBatches, resident
+from confident_clf.utils._compile import compiled
 from confident_clf.utils._divergence import DivergenceError, check_weights, located
 from confident_clf.utils._inference import (
     environment,
@@ -81,6 +83,8 @@ class JointNet(NeuralNet):
         Whether the networks compute in bfloat16 while training.
     single_thread : bool, default=False
         Whether the networks are too small for more than one thread.
+    dynamo : dict or None, default=None
+        Options of torch.compile; None trains without it.
     **kwargs
         Parameters of :class:`skorch.NeuralNet`.
     """
@@ -96,6 +100,7 @@ class JointNet(NeuralNet):
         augment=None,
         bfloat16=False,
         single_thread=False,
+        dynamo=None,
         **kwargs,
     ):
         # skorch refuses torch objects that are set after its own constructor.
@@ -106,6 +111,7 @@ class JointNet(NeuralNet):
         self.augment = augment
         self.bfloat16 = bfloat16
         self.single_thread = single_thread
+        self.dynamo = dynamo
         super().__init__(
             module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
         )
@@ -149,16 +155,17 @@ class JointNet(NeuralNet):
         self.checkpoints_, self.finished_ = checkpoints, None
         resumes = checkpoints is not None and checkpoints.state is not None
         self._prepare_source(x, x_ood, resumes)
-        data = TensorDataset(x, y)
+        data = TensorDataset(*resident((x, y), self.device))
         n_steps = epochs * len(self.get_iterator(data, training=True))
         self.rates_ = ScheduledRates(lr_schedule, self.every_optimizer(), n_steps)
         try:
-            with self._early_stopping(patience):
+            players = self.module_, self.source and self.source_
+            with self._early_stopping(patience), compiled(self.dynamo, *players):
                 with suppress(StopTraining):
                     self.notify("on_train_begin", X=data, y=None)
                     epochs = self._begin_or_resume(epochs)
-                    both = data, valid and TensorDataset(*valid)
-                    self.fit_loop(both, epochs=epochs)
+                    valid = valid and TensorDataset(*resident(valid, self.device))
+                    self.fit_loop((data, valid), epochs=epochs)
                 self.notify("on_train_end", X=data, y=None)
                 self._write_checkpoint(is_finished=True)
         except DivergenceError:
@@ -226,6 +233,12 @@ class JointNet(NeuralNet):
     def threads(self):
         """Use as many threads as the networks are worth."""
         return one_thread(self.single_thread)
+
+    def workers(self):
+        """Return how many batches to predict at once, each in a thread of its own."""
+        can_share = self.single_thread and keeps_nothing(self.module_)
+        # Python's lock, which each layer's call takes, leaves no work for more than 8.
+        return min(torch.get_num_threads(), 8) if can_share else 1
 
     @contextmanager
     def _early_stopping(self, patience):
@@ -456,15 +469,17 @@ class JointNet(NeuralNet):
             Unnormalised log-probabilities.
         """
         self._set_training(False)
-        with self.threads(), torch.inference_mode():
+        workers = self.workers()
+        with self.threads():
             environment_, sizes = self.inference_sizes_
             if environment(self.device) != environment_:
                 sizes = None
             return map_padded(
-                lambda batch: self.module_(as_float(batch)),
+                torch.inference_mode()(lambda batch: self.module_(as_float(batch))),
                 x,
                 device=self.device,
                 sizes=sizes,
+                workers=workers,
             )
 
     def choose_inference_sizes(self, input_shape):

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What scores see of a network."""
 
+import math
+
 import numpy as np
 import torch
 
 from confident_clf.modules._head import last_linear, penultimate
-from confident_clf.utils._inference import inference_batch_size, map_padded
+from confident_clf.utils._inference import SIZES_OF_ROWS, map_padded
 from confident_clf.utils._tensors import as_float, as_tensor
+
+# How many numbers to hold at once where a score needs floats of the size of X.
+PART = 2**20
 
 
 class NetworkView:
@@ -51,21 +56,26 @@ class NetworkView:
     def gradient(self, X, weights):
         """Return the gradient of the sum of each sample's outputs times its weights.
 
-        `X` holds floats (n, *input_shape), `weights` has the shape of the outputs; the
-        gradient, that of `X`.
+        `X` holds floats (n, *input_shape). ``weights(outputs)`` maps outputs, float64,
+        to weights of the same shape; it is called for some samples at a time.
         """
 
-        def of_batch(x, weights):
+        @torch.enable_grad()
+        def of_batch(x):
             x.requires_grad_()
             outputs = self._module(x.clone())  # its first layer may work in place
-            return torch.autograd.grad((outputs * weights).sum(), x)[0]
+            given = weights(outputs.detach().cpu().numpy().astype(np.float64))
+            given = torch.from_numpy(given).to(outputs)
+            return torch.autograd.grad(outputs, x, given)[0]
 
-        with torch.enable_grad():
-            return self._map(of_batch, X, weights.astype(np.float32))
+        # Batches of small networks should be large, or the time goes between layers.
+        is_small_rows = X.ndim == 2 and self.net.single_thread
+        sizes = (SIZES_OF_ROWS[-1],) if is_small_rows else None
+        return self._map(of_batch, X, sizes=sizes, workers=self.net.workers())
 
     def batches(self, X):
-        """Yield batches of X as the network sees them, float32."""
-        size = inference_batch_size(X.shape[1:])
+        """Yield parts of X as the network sees them, float32, not large in memory."""
+        size = max(1, PART // math.prod(X.shape[1:]))
         for start in range(0, len(X), size):
             yield as_float(as_tensor(X[start : start + size])).numpy()
 
@@ -74,8 +84,8 @@ class NetworkView:
         """The network."""
         return self.net.module_
 
-    def _map(self, function, *arrays):
+    def _map(self, function, X, **options):
         """Return what a function of padded batches says, in evaluation mode."""
         self.net._set_training(False)
         with self.net.threads():
-            return map_padded(function, *arrays, device=self.net.device)
+            return map_padded(function, X, device=self.net.device, **options)

@@ -5,6 +5,7 @@ from copy import copy
 
 from confident_clf.utils._checkpoints import Checkpoints
 from confident_clf.utils._collapse import warn_of_collapse
+from confident_clf.utils._compile import check_compiler
 from confident_clf.utils._divergence import DivergenceError
 from confident_clf.utils._fingerprint import fingerprint
 from confident_clf.utils._schedules import resolve_schedule
@@ -31,6 +32,7 @@ class TrainingMixin:
 
     def _train(self, net, X, y, X_ood, one_pass, checkpoints=None):
         """Train the net for one pass or a whole fit, and fit the score on it."""
+        check_compiler(net.dynamo, net.device)
         self._check_method(net, X)
         try:
             with net.threads():

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 
 @contextmanager
@@ -49,7 +49,9 @@ def flop(network, x):
     counts = []
 
     def count(layer, inputs, output):
-        counts.append(2 * output.numel() * layer.weight[0].numel())
+        # A transposed convolution spreads each number of its input.
+        one_each = inputs[0] if isinstance(layer, _ConvTransposeNd) else output
+        counts.append(2 * one_each.numel() * layer.weight[0].numel())
 
     layers = [m for m in network.modules() if isinstance(m, (nn.Linear, _ConvNd))]
     handles = [layer.register_forward_hook(count) for layer in layers]
@@ -79,3 +81,28 @@ def prefer_channels_last(network, x):
             network(x)
     except RuntimeError:
         network.to(memory_format=torch.contiguous_format)
+
+
+def keeps_nothing(network):
+    """Return whether passes of a network may run side by side.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode. A user's class may keep what one of its layers made for
+        another, and hooks may keep anything.
+
+    Returns
+    -------
+    bool
+        True if all its modules are torch's or ours, without hooks.
+    """
+    return all(
+        type(module).__module__.startswith(_MODULES_THAT_KEEP_NOTHING)
+        and not module._forward_hooks
+        and not module._forward_pre_hooks
+        for module in network.modules()
+    )
+
+
+_MODULES_THAT_KEEP_NOTHING = ("torch.nn.modules.", "confident_clf.modules.")

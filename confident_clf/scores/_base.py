@@ -21,8 +21,8 @@ class OODScore(ABC, BaseEstimator):
     one column for each of the ``network.n_classes`` classes and one more where it
     rejects; ``network.features(X)`` what goes into its last linear layer;
     ``network.head(X)`` weight and bias of that layer; ``network.gradient(X, weights)``
-    the gradient of the weighted sum of each sample's outputs; ``network.batches(X)``
-    small batches of X as the network sees them.
+    the gradient of the sum of each sample's outputs times ``weights(outputs)``;
+    ``network.batches(X)`` parts of X as the network sees them, to hold few at once.
 
     Examples
     --------

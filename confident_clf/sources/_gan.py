@@ -17,7 +17,7 @@ from confident_clf.modules._build import build_discriminator, build_generator
 from confident_clf.modules._checks import check_discriminator, check_generator
 from confident_clf.modules._trial import evaluating, prefer_channels_last
 from confident_clf.sources._base import OODSource
-from confident_clf.utils._optim import can_fuse, descend
+from confident_clf.utils._optim import adam, descend
 from confident_clf.utils._precision import in_full
 from confident_clf.utils._sklearn import Interval, StrOptions
 from confident_clf.utils._tensors import as_float
@@ -296,7 +296,4 @@ def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _adam(network: nn.Module, lr: float) -> torch.optim.Optimizer:
     """Return the optimizer of DCGAN."""
-    parameters = list(network.parameters())
-    return torch.optim.Adam(
-        parameters, lr=lr, betas=(0.5, 0.999), fused=can_fuse(parameters)
-    )
+    return adam(list(network.parameters()), lr=lr, betas=(0.5, 0.999))

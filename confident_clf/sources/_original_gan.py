@@ -6,7 +6,7 @@ from numbers import Integral
 from torch import Tensor, nn
 
 from confident_clf.sources._gan import JointGAN
-from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.utils._batches import EpochMeans, ShuffledBatches, resident
 from confident_clf.utils._collapse import warn_of_collapse
 from confident_clf.utils._divergence import located
 from confident_clf.utils._sklearn import Interval
@@ -82,7 +82,7 @@ class OriginalGAN(JointGAN):
             return
         super().prepare(x, x_ood, device)
         self.history_ = []
-        batches = ShuffledBatches((x,), self.batch_size)
+        batches = ShuffledBatches(resident((x,), device), self.batch_size)
         for epoch in range(self.max_epochs):
             losses = EpochMeans()
             with located(epoch + 1, self._both_optimizers()) as place:

@@ -7,6 +7,31 @@ import torch
 CHUNK_BYTES = 2**20
 
 
+def resident(tensors, device):
+    """Return tensors on the device to train on, where that saves a copy a batch.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        On the CPU.
+    device : torch.device or str
+        Where the networks are.
+
+    Returns
+    -------
+    sequence of Tensor
+        On a GPU, if they take no more than half of what is free there; else as given,
+        and every batch is copied.
+    """
+    device = torch.device(device)
+    if device.type != "cuda":
+        return tensors
+    free, _ = torch.cuda.mem_get_info(device)
+    if 2 * sum(tensor.nbytes for tensor in tensors) > free:
+        return tensors
+    return [tensor.to(device) for tensor in tensors]
+
+
 class ShuffledBatches:
     """Iterate over shuffled batches of tensors by slicing them, epoch after epoch.
 
@@ -30,7 +55,8 @@ class ShuffledBatches:
         return max(1, n // size + (n % size > 1))
 
     def __iter__(self):
-        order = torch.randperm(len(self.tensors[0]))
+        # Drawn on the CPU, the same for every device.
+        order = torch.randperm(len(self.tensors[0])).to(self.tensors[0].device)
         batches = list(order.split(self.batch_size))
         if len(batches) > 1 and len(batches[-1]) == 1:
             batches[-2:] = [torch.cat(batches[-2:])]

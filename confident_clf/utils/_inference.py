@@ -2,17 +2,25 @@
 """Run a network on any number of samples, the same whatever batch they come in."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from confident_clf.utils._tensors import as_tensor
 
-# Numbers of samples, beside that of a large batch, that a batch may have.
-SMALL_SIZES = (4, 32)
+# Numbers of samples that a batch may have, beside `inference_batch_size`. Large batches
+# pay where calls are most of the cost, very small ones where they are least.
+SIZES_OF_ROWS = (4, 32, 1024)
+SIZES_OF_IMAGES = (2, 4, 32)
+# A linear layer on fewer rows than this rounds like no other size.
+MIN_ROWS = 4
 
 
-def map_padded(function, *arrays, device, sizes=None):
+def map_padded(function, array, *, device, sizes=None, workers=1):
     """Return what a function of batches says of all samples.
 
     How a matrix product rounds depends on its shape. With one shape for all batches,
@@ -22,36 +30,79 @@ def map_padded(function, *arrays, device, sizes=None):
     Parameters
     ----------
     function : callable
-        Maps tensors of one length to a tensor of that length.
-    *arrays : ndarrays of shape (n, ...)
+        Maps a tensor to a tensor of the same length.
+    array : ndarray of shape (n, ...)
         What to divide into batches, n >= 1; samples first.
     device : torch.device or str
         Where to compute.
     sizes : tuple of int or None, default=None
         Numbers of samples a batch may have, in ascending order; None: one for all.
+    workers : int, default=1
+        How many batches to work on at once, each in a thread of its own. Threads that
+        share a batch wait for each other after every layer; these never do.
 
     Returns
     -------
     ndarray of shape (n, ...), float32
         The results.
     """
-    sizes = sizes or (inference_batch_size(arrays[0].shape[1:]),)
-    results = []
-    for start, size in _batches(len(arrays[0]), sizes):
-        parts = [as_tensor(array[start : start + size]) for array in arrays]
-        result = function(*(_padded(part.to(device), size) for part in parts))
-        results.append(result[: len(parts[0])].float().cpu().contiguous().numpy())
-    return np.concatenate(results)
+    sizes = sizes or (inference_batch_size(array.shape[1:]),)
+
+    def on_batch(batch):
+        start, size = batch
+        part = as_tensor(array[start : start + size])
+        with _rounding(size):
+            result = function(_padded(part.to(device), size))
+        return result[: len(part)].float().cpu().contiguous().numpy()
+
+    first, *rest = _batches(len(array), sizes)
+    result = on_batch(first)
+    # Many small results between the large tensors of layers would keep these from being
+    # given back: memory would grow with n.
+    results = np.empty((len(array), *result.shape[1:]), np.float32)
+    results[: len(result)] = result
+
+    def keep(batch):
+        start, size = batch
+        results[start : start + size] = on_batch(batch)
+
+    if workers == 1 or len(rest) <= 1:
+        for batch in rest:
+            keep(batch)
+    else:
+        with ThreadPoolExecutor(workers) as executor:
+            list(executor.map(keep, rest))
+    return results
 
 
 def _batches(n, sizes):
     """Yield start and size of batches that cover n samples, the largest first."""
     start = 0
-    for size in reversed(sizes):
-        # Only the smallest may have to be padded.
-        while n - start >= size or (size == sizes[0] and start < n):
-            yield start, size
-            start += size
+    while start < n:
+        rest = n - start
+        size = next((size for size in sizes if size >= rest), sizes[-1])
+        # Rather one batch that is half empty than many small ones.
+        if size > 2 * rest:
+            size = max((size for size in sizes if size <= rest), default=size)
+        yield start, size
+        start += size
+
+
+def _rounding(size):
+    """Return the context in which a batch of some size rounds like others."""
+    return _PaddedLinears() if size < MIN_ROWS else nullcontext()
+
+
+class _PaddedLinears(TorchFunctionMode):
+    """Let linear layers on very few rows compute some more."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is F.linear and args and args[0].ndim == 2:
+            x, *others = args
+            if len(x) < MIN_ROWS:
+                return function(_padded(x, MIN_ROWS), *others, **kwargs)[: len(x)]
+        return function(*args, **kwargs)
 
 
 def _padded(batch, size):
@@ -79,20 +130,22 @@ def sizes_that_round_alike(network, input_shape, device):
     Returns
     -------
     tuple of int
-        Ascending; the last is that of large batches.
+        Ascending; :func:`inference_batch_size` is one of them.
     """
-    largest = inference_batch_size(input_shape)
+    usual = inference_batch_size(input_shape)
+    others = SIZES_OF_ROWS if len(input_shape) == 1 else SIZES_OF_IMAGES
+    sizes = sorted({*others, usual})
     with torch.inference_mode():
-        x = torch.rand(largest, *input_shape, device=device)
-        expected = network(x)
-        return tuple(
-            size
-            for size in sorted({*SMALL_SIZES, largest})
-            if size == largest
-            or torch.equal(
-                torch.cat([network(part) for part in x.split(size)]), expected
-            )
-        )
+        x = torch.rand(sizes[-1], *input_shape, device=device)
+        expected = torch.cat([network(part) for part in x.split(usual)])
+
+        def rounds_alike(size):
+            n = max(size, usual)
+            with _rounding(size):
+                outputs = torch.cat([network(part) for part in x[:n].split(size)])
+            return torch.equal(outputs, expected[:n])
+
+        return tuple(size for size in sizes if size == usual or rounds_alike(size))
 
 
 def environment(device):

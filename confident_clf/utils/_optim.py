@@ -60,6 +60,24 @@ def can_fuse(parameters):
     )
 
 
+def adam(parameters, **options):
+    """Return an Adam optimizer, fused where that can be.
+
+    Parameters
+    ----------
+    parameters : list of nn.Parameter
+        What to move.
+    **options
+        Of :class:`torch.optim.Adam`.
+
+    Returns
+    -------
+    torch.optim.Adam
+        The optimizer.
+    """
+    return _Adam(parameters, fused=can_fuse(parameters), **options)
+
+
 def adamw(groups, **options):
     """Return an AdamW optimizer, fused where that can be.
 
@@ -76,4 +94,69 @@ def adamw(groups, **options):
         The optimizer.
     """
     parameters = [p for group in groups for p in group["params"]]
-    return torch.optim.AdamW(groups, fused=can_fuse(parameters), **options)
+    return _AdamW(groups, fused=can_fuse(parameters), **options)
+
+
+class _ShortStep:
+    """Call torch's fused kernel, without what torch does around it at every step.
+
+    For a small network on the CPU that takes longer than the kernel.
+    """
+
+    def step(self, closure=None):
+        """Make a step: to the bit what torch makes."""
+        calls = [self._arguments(group) for group in self.param_groups]
+        # The first step, which makes the state, and all special cases are torch's.
+        if closure is not None or None in calls or hasattr(self, "found_inf"):
+            return super().step(closure)
+        with torch.no_grad():
+            for steps, tensors, options in calls:
+                torch._foreach_add_(steps, 1)
+                self._kernel(*tensors, [], steps, **options)
+        return None
+
+    # torch would wrap it to tell its profiler of it, which takes as long as the rest.
+    step.hooked = True
+
+    def _arguments(self, group):
+        """Return what the kernel takes for a group; None where that is not all."""
+        parameters = [p for p in group["params"] if p.grad is not None]
+        states = [self.state[p] for p in parameters]
+        is_plain = (
+            group["fused"]
+            and all(states)
+            and len({p.dtype for p in parameters}) == 1
+            and parameters[0].device.type == "cpu"
+            and not (group["amsgrad"] or group["maximize"])
+        )
+        if not is_plain:
+            return None
+        tensors = (
+            parameters,
+            [p.grad for p in parameters],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+        )
+        beta1, beta2 = group["betas"]
+        options = {
+            "lr": group["lr"],
+            "beta1": beta1,
+            "beta2": beta2,
+            "weight_decay": group["weight_decay"],
+            "eps": group["eps"],
+            "amsgrad": False,
+            "maximize": False,
+        }
+        return [state["step"] for state in states], tensors, options
+
+
+class _Adam(_ShortStep, torch.optim.Adam):
+    """Adam with a short step."""
+
+    _kernel = staticmethod(torch._fused_adam_)
+
+
+class _AdamW(_ShortStep, torch.optim.AdamW):
+    """AdamW with a short step."""
+
+    _kernel = staticmethod(torch._fused_adamw_)

@@ -25,6 +25,7 @@ class SmoothNetwork:
         return self.weight, self.bias
 
     def gradient(self, X, weights):
+        weights = weights(self(X))
         return (weights @ self.weight * expit(X @ self.first)) @ self.first.T
 
     def batches(self, X):

@@ -4,7 +4,7 @@
 import pytest
 import torch
 
-from confident_clf.utils._batches import EpochMeans, ShuffledBatches
+from confident_clf.utils._batches import EpochMeans, ShuffledBatches, resident
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,12 @@ def test_batches_cover_every_row_once(n, batch_size, sizes):
         assert [len(a) for a, _ in batches] == sizes
         assert sorted(torch.cat([a for a, _ in batches]).tolist()) == x.tolist()
         assert all(torch.equal(10 * a, b) for a, b in batches)
+
+
+def test_on_the_cpu_nothing_is_copied():
+    """Check that the data are where they were."""
+    tensors = [torch.zeros(3), torch.ones(3)]
+    assert resident(tensors, "cpu") is tensors
 
 
 def test_batches_are_shuffled_anew_each_epoch():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tests of the batches that predictions are made in."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -29,15 +31,16 @@ class ByBatch(nn.Module):
 
 @pytest.mark.parametrize("sizes", [(8,), (4, 32), (4, 32, 256)])
 @pytest.mark.parametrize("n", [1, 3, 4, 5, 31, 32, 33, 255, 256, 260, 1000])
-def test_batches_cover_all_and_only_the_last_is_padded(n, sizes):
-    """Check starts and sizes for many numbers of samples."""
+def test_batches_cover_all_and_are_few(n, sizes):
+    """Check starts and sizes for many numbers of samples, and how much is padding."""
     batches = list(_batches(n, sizes))
     starts = np.cumsum([0, *(size for _, size in batches)])
     assert [start for start, _ in batches] == starts[:-1].tolist()
-    assert n <= starts[-1] < n + sizes[0]
+    assert starts[-2] < n <= starts[-1] <= max(2 * n, sizes[0])
     assert {size for _, size in batches} <= set(sizes)
-    n_small = sum(size == sizes[0] for _, size in batches)
-    assert len(sizes) == 1 or n_small <= sizes[1] / sizes[0]
+    for small, next_size in pairwise(sizes):
+        n_small = sum(size == small for _, size in batches)
+        assert n_small <= next_size / small / 2
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,24 @@ def test_results_are_those_of_the_network():
         for sizes in ((4, 32), (64,), None):
             got = map_padded(network, x, device="cpu", sizes=sizes)
             np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_batches_side_by_side():
+    """Check that threads change neither results nor their order."""
+    torch.manual_seed(0)
+    network, x = MLP((3,), 2).eval(), np.random.default_rng(0).random((777, 3), "f")
+    run = torch.inference_mode()(network)
+    alone = map_padded(run, x, device="cpu", sizes=(32,))
+    for workers in (2, 3):
+        got = map_padded(run, x, device="cpu", sizes=(32,), workers=workers)
+        np.testing.assert_array_equal(got, alone)
+
+
+def test_linear_layers_on_very_few_rows_compute_four():
+    """Check the bits of two rows against the product of four, one padded."""
+    torch.manual_seed(0)
+    layer, x = nn.Linear(50, 7), torch.rand(2, 50)
+    with torch.inference_mode():
+        expected = layer(torch.cat([x, torch.zeros(2, 50)]))[:2]
+        got = map_padded(layer, x.numpy(), device="cpu", sizes=(2,))
+    np.testing.assert_array_equal(got, expected)

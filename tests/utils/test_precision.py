@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from confident_clf import ConfidentClassifier
-from confident_clf.modules import MLP, SmallConvNet
+from confident_clf.modules import MLP, DCGenerator, SmallConvNet
 from confident_clf.modules._trial import flop, prefer_channels_last
 from confident_clf.utils._optim import adamw, can_fuse, descend
 from confident_clf.utils._precision import (
@@ -74,9 +74,16 @@ def test_flop_of_a_dense_network():
     assert flop(MLP((3,), 4, hidden=(8,)), torch.zeros(5, 3)) == 5 * 2 * (24 + 32)
 
 
-def test_flop_of_a_convolutional_network():
+@pytest.mark.parametrize(
+    ("network", "x"),
+    [
+        (SmallConvNet((3, 16, 24), 5), torch.zeros(2, 3, 16, 24)),
+        (DCGenerator(7, (3, 16, 16), width=4), torch.zeros(2, 7)),
+    ],
+    ids=["convolutions", "transposed"],
+)
+def test_flop_of_a_convolutional_network(network, x):
     """Check the count against torch's counter."""
-    network, x = SmallConvNet((3, 16, 24), 5), torch.zeros(2, 3, 16, 24)
     with FlopCounterMode(display=False) as counter:
         network(x)
     assert flop(network, x) == counter.get_total_flops()
