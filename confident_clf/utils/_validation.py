@@ -7,6 +7,8 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 
 
 class SampleFormat(NamedTuple):
@@ -134,6 +136,25 @@ def resolve_image_shape(image_shape, n_features):
             "(channels, height, width)."
         )
     return tuple(int(size) for size in sizes)
+
+
+def check_labels(y):
+    """Return labels of classes as a vector, or raise ValueError.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Labels of any kind, but no real numbers.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The labels.
+    """
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    return y
 
 
 def is_ood_label(y, ood_label):
