@@ -58,7 +58,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     trained without them; for every value of beta, a copy of it goes on with that beta
     for a few epochs, and is scored by how well it tells other rows of its classes from
     those of the classes it does not know. The best beta then trains the classifier on
-    all rows. Scoring costs less than three such fits, however many betas there are.
+    all rows. Scoring costs less than three such fits, for up to `max_epochs` betas.
 
     Parameters
     ----------

@@ -13,9 +13,7 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
-    GridSearchCV,
     StratifiedKFold,
-    cross_val_score,
     cross_validate,
 )
 from sklearn.pipeline import make_pipeline
@@ -40,8 +38,17 @@ class Nearest(ClassifierMixin, BaseEstimator):
 
     fits = []
 
-    def __init__(self, beta=0.1, checkpoint=None, random_state=None):
+    def __init__(
+        self,
+        beta=0.1,
+        max_epochs=16,
+        warm_start=False,
+        checkpoint=None,
+        random_state=None,
+    ):
         self.beta = beta
+        self.max_epochs = max_epochs
+        self.warm_start = warm_start
         self.checkpoint = checkpoint
         self.random_state = random_state
 
@@ -88,29 +95,38 @@ def fast(**params):
     return ConfidentClassifier(**params, random_state=0)
 
 
-def test_against_grid_search():
-    """Check scores of all betas, and the classifier in the end, by a full search."""
-    cv = LeaveClassesOut(2, n_splits=2, random_state=0)
-    search = ConfidentClassifierCV(fast(), betas=[1, 0.1, 0.5], cv=cv).fit(X, Y)
-    grid = GridSearchCV(fast(), {"beta": [0.1, 0.5, 1]}, cv=cv, scoring=auroc_scorer)
-    grid.fit(X, Y)
+def test_by_hand():
+    """Check scores and the classifier in the end by fits that go on, made by hand."""
+    splits = list(LeaveClassesOut(2, n_splits=2, random_state=0).split(X, Y))
+    search = ConfidentClassifierCV(fast(), betas=[1, 0.1, 0.5], cv=splits).fit(X, Y)
     assert_array_equal(search.cv_results_["param_beta"], [0.1, 0.5, 1])
-    for name in ("mean", "std", "split0", "split1"):
-        name += "_test_score"
-        assert_allclose(search.cv_results_[name], grid.cv_results_[name], rtol=1e-12)
-    assert search.beta_ == grid.best_params_["beta"]
-    assert search.best_score_ == pytest.approx(grid.best_score_)
-    assert_array_equal(search.ood_score(X), -grid.score_samples(X))
+    for i, (train, test) in enumerate(splits):
+        for j, beta in enumerate([0.1, 0.5, 1]):
+            clf = fast().fit(X[train], Y[train])
+            clf.set_params(beta=beta, max_epochs=3, warm_start=True)
+            score = auroc_scorer(clf.fit(X[train], Y[train]), X[test], Y[test])
+            assert search.cv_results_[f"split{i}_test_score"][j] == score
+    scores = np.array([search.cv_results_[f"split{i}_test_score"] for i in range(2)])
+    assert_allclose(search.cv_results_["mean_test_score"], scores.mean(axis=0))
+    assert_allclose(search.cv_results_["std_test_score"], scores.std(axis=0))
+    assert search.best_score_ == scores.mean(axis=0).max()
+    assert search.beta_ == [0.1, 0.5, 1][scores.mean(axis=0).argmax()]
+    alone = fast(beta=search.beta_).fit(X, Y)
+    assert_array_equal(search.ood_score(X), alone.ood_score(X))
 
 
-def test_price(fits):
-    """Check that eight betas are scored on a third of the rows each, once."""
-    search = ConfidentClassifierCV(Nearest(), scoring=peak).fit(X, Y)
-    assert [fit.beta for fit in fits] == [*search.betas, 0.2]
-    sizes = [len(fit.y_) for fit in fits]
-    assert sizes[:8] == pytest.approx([200 / 3] * 8, abs=1) and sizes[8] == 200
+@pytest.mark.parametrize("n_betas, n_epochs", [(1, 16), (8, 2), (20, 1)])
+def test_price(n_betas, n_epochs, fits):
+    """Check all fits: for every split one, and copies that share as many epochs."""
+    betas = np.geomspace(0.1, 1, n_betas)
+    search = ConfidentClassifierCV(Nearest(), betas=betas, scoring=peak).fit(X, Y)
+    asked = [(fit.beta, fit.max_epochs, fit.warm_start) for fit in fits]
+    split = [(0.1, 16, False), *((beta, n_epochs, True) for beta in betas)]
+    assert asked == [*split * 3, (search.beta_, 16, False)]
+    n_rows = [len(fit.y_) for fit in fits[:: n_betas + 1]]
+    assert n_rows.pop() == 200 and sum(n_rows) < 1.5 * 200
     assert search.best_estimator_ is fits[-1]
-    assert search.best_score_ == pytest.approx(-np.log(1.5))
+    assert search.best_score_ == -abs(np.log(betas / 0.3)).min()
 
 
 @pytest.mark.parametrize("own, chosen", [(0.1, 0.1), (0.04, 0.05), (9, 2), (0, 0.01)])
@@ -123,25 +139,26 @@ def test_ties(own, chosen):
     assert search.fit(X, Y).beta_ == 0.05
 
 
-@pytest.mark.parametrize("n_classes", [3, 4, 5, 10])
-def test_default_split(n_classes, fits):
-    """Check that half of the classes are held out, and a third of the rows trained."""
-    X, y = make_blobs(60 * n_classes, centers=n_classes, random_state=0)
+@pytest.mark.parametrize("n_classes, n_splits", [(3, 3), (4, 2), (5, 3), (10, 3)])
+def test_default_splits(n_classes, n_splits, fits):
+    """Check that every class is held out, a third at a time, and others tested too."""
+    X, y = make_blobs(10 * n_classes, centers=n_classes, random_state=0)
     tested = []
 
     def scoring(estimator, X, y):
-        tested.append(y)
+        tested.append((estimator, y))
         return 0.0
 
     search = ConfidentClassifierCV(Nearest(), betas=[1], scoring=scoring)
     search.set_params(random_state=0).fit(X, y)
-    (labels,), (fit, _) = tested, fits
-    held_out = np.setdiff1d(y, fit.classes_)
-    assert len(held_out) == n_classes // 2
-    assert len(fit.y_) == pytest.approx(20 * n_classes, abs=1)
-    assert len(fit.y_) + len(labels) == 60 * n_classes
-    counts = np.bincount(labels)
-    assert (counts[held_out] == 60).all() and (counts[fit.classes_] >= 20).all()
+    assert len(tested) == n_splits
+    held_out = [np.setdiff1d(y, fit.classes_) for fit, _ in tested]
+    assert set(np.concatenate(held_out)) == set(y)
+    for out, (fit, labels) in zip(held_out, tested, strict=True):
+        assert len(out) == np.ceil(n_classes / 3)
+        counts = np.bincount(labels)
+        assert (counts[out] == 10).all() and (counts[fit.classes_] == 3).all()
+        assert (np.bincount(fit.y_)[fit.classes_] == 7).all()
 
 
 def test_ood_rows_are_always_trained_with():
@@ -157,25 +174,27 @@ def test_ood_rows_are_always_trained_with():
     clf = fast(ood_source="explicit", ood_label=-1, max_epochs=3)
     search = ConfidentClassifierCV(clf, betas=[1], scoring=scoring, random_state=0)
     assert search.fit(X, y).classes_.tolist() == [0, 1, 2, 3]
-    assert tested == [{0, 1, 2, 3}]
+    assert tested == [{0, 1, 2, 3}] * 2
 
 
 @pytest.mark.parametrize("labels", [Y % 2, Y], ids=["two", "five"])
 def test_permuted_rows_where_no_class_is_held_out(labels):
     """Check the score of two classes, and of a `cv` without held-out classes."""
     cv = StratifiedKFold(2, shuffle=True, random_state=0)
-    search = ConfidentClassifierCV(fast(), betas=[1], cv=cv).fit(X, labels)
-    scores = cross_val_score(
-        fast(beta=1), X, labels, cv=cv, scoring=make_ood_scorer(X_ood="permuted")
-    )
-    assert search.best_score_ == pytest.approx(scores.mean())
+    scores = [
+        ConfidentClassifierCV(fast(), betas=[1], cv=cv, scoring=scoring)
+        .fit(X, labels)
+        .best_score_
+        for scoring in (None, make_ood_scorer(X_ood="permuted"))
+    ]
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.parametrize("y", [Y % 2, np.repeat([0, 1, 2], [100, 98, 2])])
-def test_split_where_no_class_can_be_held_out(y, fits):
-    """Check the split of two classes, and of a class of two rows."""
+def test_splits_where_no_class_can_be_held_out(y, fits):
+    """Check the splits of two classes, and of a class of two rows."""
     ConfidentClassifierCV(Nearest(), betas=[1], random_state=0).fit(X, y)
-    assert [len(fit.y_) for fit in fits] == [66, 200]
+    assert [len(fit.y_) for fit in fits] == [100] * 4 + [200]
     assert all(len(fit.classes_) == len(np.unique(y)) for fit in fits)
 
 
@@ -199,6 +218,7 @@ class CannotFit(Nearest):
         ({"betas": [np.nan, 1]}, Y, ValueError, "finite and above 0"),
         ({"method": "best"}, Y, ValueError, "'method' parameter"),
         ({"scoring": "best"}, Y, ValueError, "'scoring' parameter"),
+        ({"estimator__max_epochs": 0}, Y, ValueError, "max_epochs == 0, must be >= 1"),
         ({"estimator__beta": -1}, Y, ValueError, "beta == -1, must be >= 0"),
         ({"estimator": LogisticRegression()}, Y, TypeError, "LogisticRegression has 0"),
         (
@@ -224,7 +244,7 @@ def test_refused_fit_changes_nothing():
     """Check that a fit that raises leaves the earlier fit as it was."""
     search = ConfidentClassifierCV(fast(max_epochs=3), betas=[1]).fit(X, Y)
     before = dict(vars(search))
-    for data in [(np.where(X > 4, np.nan, X), Y), (X, np.zeros(200))]:
+    for data in [(np.where(X > 2, np.nan, X), Y), (X, np.zeros(200))]:
         with pytest.raises(ValueError, match=r"\w"):
             search.fit(*data)
     assert vars(search) == before
@@ -313,7 +333,7 @@ def test_x_ood(fits):
     for X_ood in (X_OOD, X):
         fits.clear()
         search.fit(X, Y, X_ood=X_ood)
-        assert len(fits) == 2 and all(fit.X_ood_ is X_ood for fit in fits)
+        assert len(fits) == 7 and all(fit.X_ood_ is X_ood for fit in fits)
     pipe = make_pipeline(StandardScaler(), Nearest())
     search.set_params(estimator=pipe).fit(X, Y, nearest__X_ood=X_OOD)
     assert fits[-1].X_ood_ is X_OOD
@@ -329,5 +349,5 @@ def test_x_ood_routing(fits):
         clf = Nearest().set_fit_request(X_ood=True)
         search.set_params(estimator=clf).fit(X, Y, X_ood=X_OOD)
         detector = OODDetector(search, cv=2).fit(X, Y, X_ood=X_OOD)
-    assert len(fits) == 2 * 4 and all(fit.X_ood_ is X_OOD for fit in fits)
+    assert len(fits) == 4 * 7 and all(fit.X_ood_ is X_OOD for fit in fits)
     assert detector.n_calibration_ == 200
