@@ -198,7 +198,8 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If no estimator in `estimator` has these parameters, or several have.
+            If no estimator in `estimator` has the parameters `beta`, `max_epochs` and
+            `warm_start`, or several have.
         ValueError
             Before any training if `betas` are not numbers above 0, or there is only one
             class; and as in `fit` of the estimator.
@@ -415,7 +416,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def _default_splitter(y, seed):
-    """Return a splitter whose training parts have less than 1.5 times the rows of y."""
+    """Return a splitter whose training parts have at most 1.4 times the rows of y."""
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) == 2 or counts.min() < _MIN_ROWS:
         return StratifiedShuffleSplit(2, test_size=0.5, random_state=seed)
