@@ -9,12 +9,12 @@ out. "all epochs" trains every beta on every split in full. "halving" trains all
 ninth of the epochs and the best three for a third of them. Their regret is the AUROC of
 the best beta on a set of unknown samples less that of the beta chosen. The results go
 to docs/results/beta_search.json and beta_search.md, after every seed; what is there
-already is not run again. On one thread of a CPU a seed takes about 5 minutes.
+already is not run again. On one thread of a CPU a seed takes about 5 minutes. What the
+search costs is in benchmarks/speed.py, section "beta".
 """
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -63,15 +63,8 @@ def confident_classifier_cv(X, y, cv, **params):
 SEARCHES = {
     "all epochs": all_epochs,
     "halving": halving,
-    "ConfidentClassifierCV, with its last fit": confident_classifier_cv,
+    "ConfidentClassifierCV": confident_classifier_cv,
 }
-
-
-def timed(function, *args, **params):
-    """Return what a function returns, and how long it took."""
-    start = time.perf_counter()
-    result = function(*args, **params)
-    return result, time.perf_counter() - start
 
 
 def run(source, seed, data):
@@ -80,25 +73,23 @@ def run(source, seed, data):
     scorers = {name: make_ood_scorer(X_ood=X_ood) for name, X_ood in unknown.items()}
     candidates = {"cross entropy": {"ood_source": None}}
     candidates |= {f"beta={b:g}": {"beta": b, "ood_source": source} for b in BETAS}
-    figures, seconds, picks = {}, {}, {}
+    figures = {}
     for name, params in candidates.items():
         clf = ConfidentClassifier(max_epochs=MAX_EPOCHS, random_state=seed, **params)
-        clf, seconds[name] = timed(clf.fit, X, y)
+        clf.fit(X, y)
         figures[name] = {"accuracy": clf.score(X_test, y_test)}
         figures[name] |= {n: score(clf, X_test, y_test) for n, score in scorers.items()}
     cv = LeaveClassesOut(2, test_size=0.3, random_state=seed)
-    for name, search in SEARCHES.items():
-        beta, seconds[name] = timed(
-            search, X, y, cv, ood_source=source, random_state=seed
-        )
-        picks[name] = f"beta={beta:g}"
+    picks = {
+        name: f"beta={search(X, y, cv, ood_source=source, random_state=seed):g}"
+        for name, search in SEARCHES.items()
+    }
     return {
         "source": source,
         "seed": seed,
         **environment(),
         "figures": figures,
         "picks": picks,
-        "seconds": seconds,
     }
 
 
@@ -110,8 +101,7 @@ def to_markdown(results):
         "# What ConfidentClassifierCV chooses",
         "",
         "Written by `python benchmarks/beta_search.py --data DIR`; its first lines say",
-        "what is measured. Regret: mean over seeds (largest). Price: seconds of the",
-        "search over those of one fit on all rows with beta=0.1, mean over seeds.",
+        "what is measured. Regret: mean over seeds (largest).",
         f"Made with {'; '.join(sorted(made_with))}.",
     ]
     for source in SOURCES:
@@ -135,13 +125,11 @@ def _candidate_table(runs):
 
 
 def _search_table(runs):
-    """Return the lines of the table of picks, regrets and prices."""
+    """Return the lines of the table of picks and regrets."""
     sets = [c for c in runs[0]["figures"][DEFAULT] if c != "accuracy"]
     lines = [
-        "| chosen by | by seed | "
-        + " | ".join(f"regret, {s}" for s in sets)
-        + " | price |",
-        "|---" * (len(sets) + 3) + "|",
+        "| chosen by | by seed | " + " | ".join(f"regret, {s}" for s in sets) + " |",
+        "|---" * (len(sets) + 2) + "|",
     ]
     rules = {name: [r["picks"][name] for r in runs] for name in SEARCHES}
     rules |= {name: [name] * len(runs) for name in ("cross entropy", DEFAULT)}
@@ -153,11 +141,7 @@ def _search_table(runs):
                 for r, pick in zip(runs, picks, strict=True)
             ]
             cells.append(f"{np.mean(regrets):.4f} ({max(regrets):.4f})")
-        price = "0"
-        if rule in SEARCHES:
-            prices = [r["seconds"][rule] / r["seconds"][DEFAULT] for r in runs]
-            price = f"{np.mean(prices):.1f}"
-        lines.append(f"| {rule} | {', '.join(picks)} | {' | '.join(cells)} | {price} |")
+        lines.append(f"| {rule} | {', '.join(picks)} | {' | '.join(cells)} |")
     return lines
 
 

@@ -117,9 +117,9 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     The copies go on for ``max_epochs // n_betas`` epochs each, with a whole
-    `lr_schedule`. Few epochs from the start would cost no more, but would mislead:
-    early in training large values of beta look better than they do in the end, so
-    halving searches over epochs choose too large ones.
+    `lr_schedule`. Few epochs from the start would cost no more, but may mislead: on
+    scikit-learn's digits large values of beta look better early in training than they
+    do in the end, so a halving search over epochs chose too large ones.
 
     Of betas with equal scores that nearest in ratio to the estimator's own is taken,
     then the smaller: where the data say nothing, beta stays as it was.
