@@ -38,7 +38,7 @@ from timing import compare, environment, to_markdown
 from torch import nn
 from torch.nn import functional as F
 
-from confident_clf import ConfidentClassifier
+from confident_clf import ConfidentClassifier, ConfidentClassifierCV
 from confident_clf.metrics import ood_report
 from confident_clf.modules import (
     MLP,
@@ -227,7 +227,7 @@ def memory(args):
     """Peak memory of a process that fits on 50,000 uint8 images, in MiB."""
     code = """
 import resource, numpy as np, torch
-from confident_clf import ConfidentClassifier
+from confident_clf import ConfidentClassifier, ConfidentClassifierCV
 torch.set_num_threads({threads})
 X = np.random.default_rng(0).integers(0, 256, ({n}, 3, 32, 32), dtype=np.uint8)
 clf = ConfidentClassifier(ood_source=None, max_epochs=1)
@@ -325,6 +325,31 @@ def search(args):
     return rows
 
 
+def beta_search(args):
+    """ConfidentClassifierCV, which scores eight betas, against one fit."""
+    digits, labels = load_digits(return_X_y=True)
+    digits = (digits / 16).astype(np.float32)
+    as_images = {"image_shape": (1, 8, 8)}
+    rows = []
+    for name, X, y, params in (
+        ("digits, 24 epochs", digits, labels, {"max_epochs": 24} | as_images),
+        ("1,000 x 1x28x28, 8 epochs", *images((1, 28, 28), 1_000), {"max_epochs": 8}),
+    ):
+        clf = ConfidentClassifier(**params, device=args.device, random_state=0)
+        search = ConfidentClassifierCV(clf, random_state=0)
+        sides = {
+            "a fit": partial(clf.fit, X, y),
+            "ConfidentClassifierCV, 8 betas": partial(search.fit, X, y),
+        }
+        fit, both = compare(f"beta search, {name}", sides, min(args.repeats, 3))
+        alone = dict(both, what="less its last fit, which is alike")
+        for key in ("median", "best"):
+            alone[key] -= fit[key]
+        alone["ratio"] = alone["median"] / fit["median"]
+        rows += [fit, both, alone]
+    return rows
+
+
 SECTIONS = {
     "step": joint_step,
     "price": joint_price,
@@ -334,6 +359,7 @@ SECTIONS = {
     "metrics": metrics,
     "growth": growth,
     "search": search,
+    "beta": beta_search,
     "profile": profile,
     "gpu": gpu,
 }

@@ -5,6 +5,7 @@ from confident_clf._classifier import ConfidentClassifier
 from confident_clf._detector import OODDetector
 from confident_clf._open_set import OpenSetClassifier
 from confident_clf._persistence import load, save
+from confident_clf._search import ConfidentClassifierCV
 from confident_clf._version import __version__
 from confident_clf.metrics import (
     auroc_scorer,
@@ -16,6 +17,7 @@ from confident_clf.utils._divergence import DivergenceError
 
 __all__ = [
     "ConfidentClassifier",
+    "ConfidentClassifierCV",
     "DivergenceError",
     "OODDetector",
     "OpenSetClassifier",

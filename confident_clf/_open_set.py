@@ -11,14 +11,14 @@ from sklearn.base import (
     is_classifier,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import assert_all_finite, column_or_1d, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from confident_clf._detector import OODDetector
 from confident_clf.utils._rows import labels_to_learn
 from confident_clf.utils._sklearn import _fit_context
-from confident_clf.utils._validation import check_class_labels
+from confident_clf.utils._validation import check_labels
 
 
 def _has_predict_proba(self):
@@ -273,14 +273,6 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if inner.classifier_tags is not None:
             tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
         return tags
-
-
-def check_labels(y):
-    """Return labels of classes as a vector, or raise ValueError."""
-    y = column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name="y")
-    check_class_labels(y)
-    return y
 
 
 def check_unknown_label(unknown_label, classes):

@@ -28,7 +28,8 @@ def save(estimator, path):
 
     Parameters
     ----------
-    estimator : ConfidentClassifier, OODDetector, OpenSetClassifier or Pipeline
+    estimator : ConfidentClassifier, ConfidentClassifierCV, OODDetector, \
+            OpenSetClassifier or Pipeline
         Fitted. In pipelines and detectors the other estimators may be scikit-learn's
         scalers (MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer,
         QuantileTransformer, RobustScaler, StandardScaler), GaussianMixture,
@@ -78,9 +79,9 @@ def save(estimator, path):
     """
     if type(estimator) not in (*ESTIMATORS, Pipeline):
         raise TypeError(
-            f"save takes a ConfidentClassifier, OODDetector, OpenSetClassifier or "
-            f"Pipeline; got {kind_of(estimator)}. Use joblib.dump for others, and "
-            "remember that loading its files executes what is in them."
+            "save takes a ConfidentClassifier, ConfidentClassifierCV, OODDetector, "
+            f"OpenSetClassifier or Pipeline; got {kind_of(estimator)}. Use joblib.dump "
+            "for others, and remember that loading its files executes what is in them."
         )
     check_is_fitted(estimator)
     writer = Writer()

@@ -10,7 +10,8 @@ one has are classes: ``LeaveClassesOut`` holds one out at a time, and asks how w
 classifier of the others tells it from them.
 
 Here the digits 0 to 4 are known. The search sees nothing else. Beside its scores stand
-those on the digits 5 to 9, which only this example may look at.
+those on the digits 5 to 9, which only this example may look at. In the end
+``ConfidentClassifierCV`` chooses too, for less than the price of three fits.
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
 
-from confident_clf import ConfidentClassifier
+from confident_clf import ConfidentClassifier, ConfidentClassifierCV
 from confident_clf.metrics import auroc_scorer, id_accuracy_scorer, make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 
@@ -54,18 +55,35 @@ def split():
 # looked at: detection must not be bought with it.
 
 
+CLASSIFIER = ConfidentClassifier(
+    ood_source=SOURCE, image_shape=(1, 8, 8), max_epochs=MAX_EPOCHS, random_state=0
+)
+
+
 def search(X, y):
     """Return the fitted search."""
-    clf = ConfidentClassifier(
-        ood_source=SOURCE, image_shape=(1, 8, 8), max_epochs=MAX_EPOCHS, random_state=0
-    )
     return GridSearchCV(
-        clf,
+        CLASSIFIER,
         {"beta": BETAS},
         scoring={"auroc": auroc_scorer, "accuracy": id_accuracy_scorer},
         refit="auroc",
         cv=LeaveClassesOut(random_state=0),
     ).fit(X, y)
+
+
+# %%
+# The same for less
+# -----------------
+# That took a fit for every beta and every class. This trains once without each third of
+# the classes, and for every beta lets a copy go on for a few epochs.
+
+
+def cheap_search(X, y):
+    """Return the beta chosen, out of those above 0."""
+    betas = [beta for beta in BETAS if beta > 0]
+    return (
+        ConfidentClassifierCV(CLASSIFIER, betas=betas, random_state=0).fit(X, y).beta_
+    )
 
 
 # %%
@@ -112,6 +130,9 @@ def main():
         print(f"{beta:4.2f}" + "{:11.3f}{:17.3f}{:19.3f}".format(*row))
     regret = unknown.max() - unknown[fitted.best_index_]
     print(f"\npicked beta={fitted.best_params_['beta']}, regret {regret:.3f} AUROC")
+    cheap = cheap_search(X_train, y_train)
+    regret = unknown.max() - unknown[BETAS.index(cheap)]
+    print(f"ConfidentClassifierCV: beta={cheap}, regret {regret:.3f} AUROC")
     plot(held_out, unknown)
     print(f"\nFigure: {OUTPUT}/choose_beta.png")
 

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import (
 )
 from torch import nn
 
-from confident_clf import ConfidentClassifier, OODDetector
+from confident_clf import ConfidentClassifier, ConfidentClassifierCV, OODDetector
 from confident_clf.modules import MLPDiscriminator, MLPGenerator
 from confident_clf.scores import KNN, RMD
 from tests.detector_instances import detector_instances, open_set_instances
@@ -80,6 +80,8 @@ CLASSIFIERS = [
     ),
 ]
 
+SEARCHES = [ConfidentClassifierCV(fast(ood_source="features"), betas=(0.05, 0.1))]
+
 # scikit-learn's checks set the random_state of what they check, not of what is in it.
 DETECTORS = [
     *detector_instances(),
@@ -91,21 +93,22 @@ DETECTORS = [
     ),
     OODDetector(fast(random_state=0, ood_source=None), target_tpr=0.5, method="react"),
 ]
+ESTIMATORS = CLASSIFIERS + SEARCHES + DETECTORS
 
 
-@parametrize_with_checks(CLASSIFIERS + DETECTORS)
+@parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     """Check that all of scikit-learn's checks pass, none skipped, none expected to."""
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", CLASSIFIERS + DETECTORS, ids=repr)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
 def test_parameters_are_validated(estimator):
     """Check scikit-learn's check of parameters, which the decorator leaves out."""
     check_param_validation(type(estimator).__name__, estimator)
 
 
-@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=repr)
+@pytest.mark.parametrize("estimator", CLASSIFIERS + SEARCHES, ids=repr)
 def test_column_names_are_checked(estimator):
     """Check scikit-learn's check of column names, which the decorator leaves out."""
     check_dataframe_column_names_consistency(type(estimator).__name__, estimator)

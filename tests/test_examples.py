@@ -97,6 +97,7 @@ def test_choose_beta(tmp_path, capsys):
     run_example("plot_choose_beta", tmp_path, BETAS=[0.0, 1.0])
     out = capsys.readouterr().out
     assert re.search(r"picked beta=1.0, regret 0.000 AUROC", out)
+    assert "ConfidentClassifierCV: beta=1.0, regret 0.000 AUROC" in out
     assert (tmp_path / "choose_beta.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -37,6 +37,7 @@ from skorch.exceptions import DeviceWarning
 
 from confident_clf import (
     ConfidentClassifier,
+    ConfidentClassifierCV,
     OODDetector,
     OpenSetClassifier,
     load,
@@ -335,6 +336,18 @@ def test_what_the_user_gives_to_what_is_inside(through_file):
         through_file(detector, estimator__module=OwnNetwork, module=MLP)
     with pytest.raises(ValueError, match="'module' parameter"):
         through_file(detector, estimator__module="MLP")
+
+
+@pytest.mark.parametrize("given", [{}, {"estimator__module": OwnNetwork}], ids=str)
+def test_search(given, through_file):
+    """Check the classifier, what was found, and the name of what the user gives."""
+    clf = fast(ood_source=None).set_params(module=given.get("estimator__module"))
+    search = ConfidentClassifierCV(clf, betas=[0.1, 0.2], random_state=0).fit(X, Y)
+    loaded = through_file(search, **given)
+    assert_same(search, loaded, X_OOD, "predict", "predict_proba", "ood_score")
+    assert (loaded.beta_, loaded.best_score_) == (search.beta_, search.best_score_)
+    np.testing.assert_equal(loaded.cv_results_, search.cv_results_)
+    assert repr(loaded) == repr(search)
 
 
 def test_parameters_that_changed_after_fit(through_file):

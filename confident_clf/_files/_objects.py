@@ -31,6 +31,7 @@ from confident_clf._detector import OODDetector
 from confident_clf._files._nets import classifier_state, restore_classifier
 from confident_clf._files._values import CannotKeep, ValueReader, ValueWriter, kind_of
 from confident_clf._open_set import OpenSetClassifier
+from confident_clf._search import ConfidentClassifierCV
 from confident_clf.modules import (
     MLP,
     VGG,
@@ -52,7 +53,12 @@ from confident_clf.sources import (
     OriginalGAN,
 )
 
-ESTIMATORS = (ConfidentClassifier, OODDetector, OpenSetClassifier)
+ESTIMATORS = (
+    ConfidentClassifier,
+    ConfidentClassifierCV,
+    OODDetector,
+    OpenSetClassifier,
+)
 STEPS = (
     GaussianMixture,
     LogisticRegression,
@@ -92,6 +98,7 @@ _FOLDERS = ("checkpoint", "memory")
 # What load must find, so that predict finds it.
 _REQUIRED = {
     ConfidentClassifier: (),
+    ConfidentClassifierCV: ("beta_", "best_estimator_"),
     OODDetector: ("estimator_", "calibration_scores_", "n_calibration_", "threshold_"),
     OpenSetClassifier: ("detector_", "estimator_", "classes_", "threshold_"),
 }
@@ -111,7 +118,11 @@ def join_learnt(path, name):
     It is the same for a fitted ``estimator_`` as for the parameter that it is a clone
     of; a detector in an open-set classifier has the parameters of that.
     """
-    return path if name == "detector_" else join(path, name.removesuffix("_"))
+    if name == "detector_":
+        return path
+    return join(
+        path, "estimator" if name == "best_estimator_" else name.removesuffix("_")
+    )
 
 
 class Writer(ValueWriter):

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 
@@ -152,6 +153,25 @@ def check_class_labels(y):
             f"y holds labels that cannot be sorted: {error}. Make all of them strings, "
             "or all of them numbers."
         ) from error
+
+
+def check_labels(y):
+    """Return labels of classes as a vector, or raise ValueError.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Labels of any kind, but no real numbers.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The labels.
+    """
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_class_labels(y)
+    return y
 
 
 def is_ood_label(y, ood_label):

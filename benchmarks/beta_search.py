@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measure what ConfidentClassifierCV chooses, against dearer and other cheap searches.
+
+    python benchmarks/beta_search.py --data DIR
+
+DIR as for benchmarks/quality.py; the data are scikit-learn's digits, 0 to 4 known. All
+searches choose among eight betas on the same three splits, each with two classes held
+out. "all epochs" trains every beta on every split in full. "halving" trains all for a
+ninth of the epochs and the best three for a third of them. Their regret is the AUROC of
+the best beta on a set of unknown samples less that of the beta chosen. The results go
+to docs/results/beta_search.json and beta_search.md, after every seed; what is there
+already is not run again. On one thread of a CPU a seed takes about 5 minutes. What the
+search costs is in benchmarks/speed.py, section "beta".
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from quality import RESULTS, environment
+from selection import load
+from sklearn.model_selection import GridSearchCV
+
+from confident_clf import ConfidentClassifier, ConfidentClassifierCV
+from confident_clf.metrics import auroc_scorer, make_ood_scorer
+from confident_clf.model_selection import LeaveClassesOut
+
+BETAS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
+DEFAULT = "beta=0.1"
+MAX_EPOCHS = 50
+SOURCES = ["joint", "noise"]
+
+
+def grid(X, y, cv, betas, max_epochs, **params):
+    """Return betas from the best to the worst."""
+    clf = ConfidentClassifier(max_epochs=max_epochs, **params)
+    search = GridSearchCV(
+        clf, {"beta": betas}, cv=cv, scoring=auroc_scorer, refit=False
+    ).fit(X, y)
+    order = np.argsort(-search.cv_results_["mean_test_score"], kind="stable")
+    return [betas[i] for i in order]
+
+
+def all_epochs(X, y, cv, **params):
+    """Return the beta chosen by full trainings."""
+    return grid(X, y, cv, BETAS, MAX_EPOCHS, **params)[0]
+
+
+def halving(X, y, cv, **params):
+    """Return the beta chosen by successive halving."""
+    best = grid(X, y, cv, BETAS, MAX_EPOCHS // 9, **params)[:3]
+    return grid(X, y, cv, best, MAX_EPOCHS // 3, **params)[0]
+
+
+def confident_classifier_cv(X, y, cv, **params):
+    """Return the beta chosen by copies of one training that go on."""
+    clf = ConfidentClassifier(max_epochs=MAX_EPOCHS, **params)
+    return ConfidentClassifierCV(clf, betas=BETAS, cv=cv).fit(X, y).beta_
+
+
+SEARCHES = {
+    "all epochs": all_epochs,
+    "halving": halving,
+    "ConfidentClassifierCV": confident_classifier_cv,
+}
+
+
+def run(source, seed, data):
+    """Return the figures of all betas, and what each search chooses."""
+    X, y, X_test, y_test, unknown = load("digits", data, seed)
+    scorers = {name: make_ood_scorer(X_ood=X_ood) for name, X_ood in unknown.items()}
+    candidates = {"cross entropy": {"ood_source": None}}
+    candidates |= {f"beta={b:g}": {"beta": b, "ood_source": source} for b in BETAS}
+    figures = {}
+    for name, params in candidates.items():
+        clf = ConfidentClassifier(max_epochs=MAX_EPOCHS, random_state=seed, **params)
+        clf.fit(X, y)
+        figures[name] = {"accuracy": clf.score(X_test, y_test)}
+        figures[name] |= {n: score(clf, X_test, y_test) for n, score in scorers.items()}
+    cv = LeaveClassesOut(2, test_size=0.3, random_state=seed)
+    picks = {
+        name: f"beta={search(X, y, cv, ood_source=source, random_state=seed):g}"
+        for name, search in SEARCHES.items()
+    }
+    return {
+        "source": source,
+        "seed": seed,
+        **environment(),
+        "figures": figures,
+        "picks": picks,
+    }
+
+
+def to_markdown(results):
+    """Return the tables of all sources."""
+    names = list(environment())
+    made_with = {", ".join(f"{name} {r[name]}" for name in names) for r in results}
+    lines = [
+        "# What ConfidentClassifierCV chooses",
+        "",
+        "Written by `python benchmarks/beta_search.py --data DIR`; its first lines say",
+        "what is measured. Regret: mean over seeds (largest).",
+        f"Made with {'; '.join(sorted(made_with))}.",
+    ]
+    for source in SOURCES:
+        runs = [r for r in results if r["source"] == source]
+        if runs:
+            lines += ["", f'## ood_source="{source}"', ""]
+            lines += [*_candidate_table(runs), "", *_search_table(runs)]
+    return "\n".join(lines) + "\n"
+
+
+def _candidate_table(runs):
+    """Return the lines of the table of all candidates, mean and spread over seeds."""
+    columns = list(next(iter(runs[0]["figures"].values())))
+    heads = [c if c == "accuracy" else f"AUROC, {c}" for c in columns]
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(columns) + 1) + "|"]
+    for name in runs[0]["figures"]:
+        values = [[r["figures"][name][c] for r in runs] for c in columns]
+        cells = [f"{np.mean(v):.4f} ± {np.std(v):.4f}" for v in values]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _search_table(runs):
+    """Return the lines of the table of picks and regrets."""
+    sets = [c for c in runs[0]["figures"][DEFAULT] if c != "accuracy"]
+    lines = [
+        "| chosen by | by seed | " + " | ".join(f"regret, {s}" for s in sets) + " |",
+        "|---" * (len(sets) + 2) + "|",
+    ]
+    rules = {name: [r["picks"][name] for r in runs] for name in SEARCHES}
+    rules |= {name: [name] * len(runs) for name in ("cross entropy", DEFAULT)}
+    for rule, picks in rules.items():
+        cells = []
+        for name in sets:
+            regrets = [
+                max(f[name] for f in r["figures"].values()) - r["figures"][pick][name]
+                for r, pick in zip(runs, picks, strict=True)
+            ]
+            cells.append(f"{np.mean(regrets):.4f} ({max(regrets):.4f})")
+        lines.append(f"| {rule} | {', '.join(picks)} | {' | '.join(cells)} |")
+    return lines
+
+
+def main():
+    """Run what is not there yet, and write JSON and Markdown after every seed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, help="folder of the .npz files")
+    parser.add_argument("--sources", nargs="+", default=SOURCES, choices=SOURCES)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "beta_search.json"
+    results = json.loads(path.read_text()) if path.exists() else []
+    done = {(r["source"], r["seed"]) for r in results}
+    for source in args.sources:
+        for seed in args.seeds:
+            if (source, seed) not in done:
+                results.append(run(source, seed, args.data))
+                path.write_text(json.dumps(results, indent=1) + "\n")
+                (args.out / "beta_search.md").write_text(to_markdown(results))
+                print(source, seed, results[-1]["picks"], flush=True)
+    print(to_markdown(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Beta chosen without out-of-distribution data, for the price of a few fits."""
+
+from math import ceil
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.model_selection import StratifiedShuffleSplit, check_cv
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from confident_clf._betas import (
+    best_beta,
+    check_betas,
+    place_of_beta,
+    score_betas,
+)
+from confident_clf._classifier import ConfidentClassifier
+from confident_clf.metrics import make_ood_scorer
+from confident_clf.model_selection import LeaveClassesOut
+from confident_clf.scores import OODScore
+from confident_clf.scores._make import SCORES
+from confident_clf.scores._response import check_method, id_confidence, to_be_fitted
+from confident_clf.utils._rows import labels_to_learn
+from confident_clf.utils._seeding import draw_seed
+from confident_clf.utils._sklearn import (
+    HasMethods,
+    StrOptions,
+    _fit_context,
+    _routing_enabled,
+)
+from confident_clf.utils._validation import check_labels
+
+# A class with fewer rows is not held out, nor is one beside it.
+_MIN_ROWS = 4
+
+
+def _has(name):
+    """Return a function that tells whether the estimator inside has a method."""
+    return lambda self: hasattr(
+        getattr(self, "best_estimator_", self._base_estimator()), name
+    )
+
+
+class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Classifier that chooses its beta without out-of-distribution (OOD) samples.
+
+    A third of the classes at a time stands in for what is unknown. A classifier is
+    trained without them; for every value of beta, a copy of it goes on with that beta
+    for a few epochs, and is scored by how well it tells other rows of its classes from
+    those of the classes it does not know. The best beta then trains the classifier on
+    all rows. Scoring costs less than three such fits, for up to `max_epochs` betas.
+
+    Parameters
+    ----------
+    estimator : estimator or None, default=None
+        A :class:`ConfidentClassifier`, or what holds one, such as a pipeline: the one
+        estimator in it with parameters `beta`, `max_epochs` and `warm_start` is
+        searched, from its own beta. None is ``ConfidentClassifier()``.
+    betas : array-like of shape (n_betas,), \
+            default=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+        The values to choose from, all above 0.
+    cv : int, splitter, iterable or None, default=None
+        The training and test parts that betas are scored on, as in
+        :func:`sklearn.model_selection.check_cv`. None holds out a third of the classes
+        at a time, rounded up, until each has been: it is ``LeaveClassesOut(ceil(n / 3),
+        test_size=0.3)`` of n classes. With two classes, or one of fewer than four rows,
+        none is held out: there are two stratified splits, each training on half of the
+        rows. Rows labelled `ood_label`, if the estimator has one, are then in all
+        training parts.
+    scoring : str, callable or None, default=None
+        What to choose by, greater being better, as in
+        :func:`sklearn.model_selection.cross_val_score`. None is the AUROC of telling
+        known rows from held-out classes; where a split of `cv` holds none out, from
+        known rows with the values of each feature permuted too:
+        ``make_ood_scorer(X_ood="permuted")``.
+    method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
+            "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
+        Score to detect by, as in :class:`OODDetector`. None is the estimator's own.
+    n_jobs : int or None, default=None
+        Number of fits at once, as in scikit-learn. Leave it at 1 on a GPU.
+    random_state : int, RandomState instance or None, default=None
+        Draws the splits of ``cv=None``, and seeds the estimator where its own
+        `random_state` is None. All betas are trained with the same random numbers.
+
+    Attributes
+    ----------
+    beta_ : float
+        The beta chosen.
+    best_score_ : float
+        Mean score of `beta_` over the splits.
+    cv_results_ : dict of str to ndarray of shape (n_betas,)
+        "param_beta" in ascending order, "mean_test_score", "std_test_score",
+        "split0_test_score" and so on.
+    best_estimator_ : estimator
+        The estimator with `beta_`, fitted on all rows.
+    classes_ : ndarray of shape (n_classes,)
+        Classes of `best_estimator_`.
+    n_features_in_ : int
+        Number of features seen during `fit`, for two-dimensional X.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`, where all are strings.
+
+    See Also
+    --------
+    confident_clf.model_selection.LeaveClassesOut : The splits, for any search.
+
+    Notes
+    -----
+    The copies go on for ``max_epochs // n_betas`` epochs each, with a whole
+    `lr_schedule`. Few epochs from the start would cost no more, but may mislead: on
+    scikit-learn's digits large values of beta look better early in training than they
+    do in the end, so a halving search over epochs chose too large ones.
+
+    Of betas with equal scores that nearest in ratio to the estimator's own is taken,
+    then the smaller: where the data say nothing, beta stays as it was.
+
+    To search other parameters too, or to look at accuracy beside, use
+    :class:`~sklearn.model_selection.GridSearchCV` with the same splits. A `checkpoint`
+    of the estimator is used for the last fit only.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from confident_clf import ConfidentClassifier, ConfidentClassifierCV
+    >>> X, y = make_blobs(200, centers=4, random_state=0)
+    >>> clf = ConfidentClassifier(ood_source="noise", lr=0.01, max_epochs=10)
+    >>> search = ConfidentClassifierCV(clf, betas=[0.03, 0.3, 3], random_state=0)
+    >>> search = search.fit(X, y)
+    >>> search.beta_ in search.betas
+    True
+    >>> search.best_estimator_.beta == search.beta_
+    True
+    >>> search.predict_proba(X).shape
+    (200, 4)
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods("fit"), None],
+        "betas": ["array-like"],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "method": [StrOptions(set(SCORES)), OODScore, None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        betas=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+        cv=None,
+        scoring=None,
+        method=None,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.betas = betas
+        self.cv = cv
+        self.scoring = scoring
+        self.method = method
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(
+        # The parameters of estimator are not validated yet.
+        prefer_skip_nested_validation=False
+    )
+    def fit(self, X, y, **params):
+        """Choose beta, then fit the classifier with it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples, as the estimator takes them.
+        y : array-like of shape (n_samples,)
+            Labels.
+        **params : dict
+            Parameters of the estimator's `fit`, as in :meth:`OODDetector.fit`: those
+            with one value per row are split with the rows, `X_ood` never is.
+
+        Returns
+        -------
+        ConfidentClassifierCV
+            The fitted classifier. If an error is raised, it is what it was before.
+
+        Raises
+        ------
+        TypeError
+            If no estimator in `estimator` has the parameters `beta`, `max_epochs` and
+            `warm_start`, or several have.
+        ValueError
+            Before any training if `betas` are not numbers above 0, or there is only one
+            class; and as in `fit` of the estimator.
+        """
+        betas = check_betas(self.betas)
+        X, y = indexable(X, check_labels(y))
+        estimator, place, seed = self._prepare()
+        split_params = {}
+        if _routing_enabled():
+            routed = process_routing(self, "fit", **params)
+            params, split_params = routed.estimator.fit, routed.splitter.split
+        splits = self._splits(estimator, X, y, seed, split_params)
+        scorer = self._scorer(estimator, y, splits)
+        own = estimator.get_params()
+        # A checkpoint is for one fit.
+        name = f"{place}checkpoint"
+        searched = clone(estimator).set_params(**{name: None} if name in own else {})
+        scores = Parallel(n_jobs=self.n_jobs)(
+            delayed(score_betas)(
+                searched, place, betas, X, y, params, train, test, scorer
+            )
+            for train, test in splits
+        )
+        results = _results(betas, np.array(scores))
+        best = best_beta(betas, results["mean_test_score"], own[f"{place}beta"])
+        beta = betas[best].item()
+        estimator.set_params(**{f"{place}beta": beta}).fit(X, y, **params)
+        validate_data(self, X, skip_check_array=True)  # sets n_features_in_
+        self.beta_ = beta
+        self.best_score_ = results["mean_test_score"][best].item()
+        self.cv_results_ = results
+        self.best_estimator_ = estimator
+        return self
+
+    def _base_estimator(self):
+        """Return the estimator that is searched, not fitted."""
+        return ConfidentClassifier() if self.estimator is None else self.estimator
+
+    def _prepare(self):
+        """Return a clone of the estimator to fit, the place of beta in it, a seed."""
+        base, seed = self._base_estimator(), draw_seed(self.random_state)
+        place = place_of_beta(base)
+        check_method(base, self.method)
+        estimator = to_be_fitted(base, self.method)
+        unset = {
+            name: seed
+            for name, value in estimator.get_params().items()
+            if name.split("__")[-1] == "random_state" and value is None
+        }
+        return estimator.set_params(**unset), place, seed
+
+    def _splits(self, estimator, X, y, seed, split_params):
+        """Return the rows of the training and test parts."""
+        labels = labels_to_learn(estimator, y)
+        if len(labels) < 2:
+            raise ValueError(
+                "ConfidentClassifierCV needs at least two classes; y has only one "
+                f"class, {labels.tolist()}."
+            )
+        if self.cv is not None:
+            cv = check_cv(self.cv, y, classifier=True)
+            return list(cv.split(X, y, **split_params))
+        is_class = np.isin(y, labels)
+        rows, others = np.flatnonzero(is_class), np.flatnonzero(~is_class)
+        cv = _default_splitter(y[rows], seed)
+        return [
+            (np.append(rows[train], others), rows[test])
+            for train, test in cv.split(rows, y[rows])
+        ]
+
+    def _scorer(self, estimator, y, splits):
+        """Return the scorer that `scoring` stands for."""
+        if self.scoring is not None:
+            return check_scoring(estimator, scoring=self.scoring)
+        holds_out = (np.setdiff1d(y[test], y[train]).size for train, test in splits)
+        X_ood = None if all(holds_out) else "permuted"
+        return make_ood_scorer(X_ood=X_ood, method=self.method)
+
+    def predict(self, X):
+        """Return the class of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels out of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    @available_if(_has("predict_proba"))
+    def predict_proba(self, X):
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    @available_if(_has("decision_function"))
+    def decision_function(self, X):
+        """Return the logits.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            As the estimator gives them.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.decision_function(X)
+
+    def score_samples(self, X, method=None):
+        """Return a score that is higher for in-distribution samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        method : str, OODScore or None, default=None
+            As in the constructor; None takes the constructor's.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            The confidence of `best_estimator_`.
+        """
+        check_is_fitted(self)
+        method = self.method if method is None else method
+        return id_confidence(self.best_estimator_, X, method)
+
+    def ood_score(self, X, method=None):
+        """Return a score that is higher for out-of-distribution samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        method : str, OODScore or None, default=None
+            As in the constructor; None takes the constructor's.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            The negative :meth:`score_samples`.
+        """
+        return -self.score_samples(X, method)
+
+    @available_if(_has("sample_ood"))
+    def sample_ood(self, n):
+        """Return samples of the fitted source.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples, at least 1.
+
+        Returns
+        -------
+        ndarray of shape (n, ...)
+            As :meth:`ConfidentClassifier.sample_ood`.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.sample_ood(n)
+
+    @property
+    def classes_(self):
+        """Classes of the fitted estimator."""
+        return self.best_estimator_.classes_
+
+    def get_metadata_routing(self):
+        """Return how metadata given to `fit` are routed.
+
+        Returns
+        -------
+        MetadataRouter
+            To the estimator's `fit` and the splitter's `split`.
+        """
+        return (
+            MetadataRouter(owner=type(self).__name__)
+            .add(
+                estimator=self._base_estimator(),
+                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            )
+            .add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self._base_estimator())
+        tags.input_tags = inner.input_tags
+        if inner.classifier_tags is not None:
+            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
+        return tags
+
+
+def _default_splitter(y, seed):
+    """Return a splitter whose training parts have at most 1.4 times the rows of y."""
+    counts = np.unique(y, return_counts=True)[1]
+    if len(counts) == 2 or counts.min() < _MIN_ROWS:
+        return StratifiedShuffleSplit(2, test_size=0.5, random_state=seed)
+    n_held_out = ceil(len(counts) / 3)
+    return LeaveClassesOut(n_held_out, test_size=0.3, random_state=seed)
+
+
+def _results(betas, scores):
+    """Return `cv_results_` for scores of shape (n_splits, n_betas)."""
+    return {
+        "param_beta": betas,
+        "mean_test_score": scores.mean(axis=0),
+        "std_test_score": scores.std(axis=0),
+        **{f"split{i}_test_score": score for i, score in enumerate(scores)},
+    }
