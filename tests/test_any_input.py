@@ -232,6 +232,8 @@ PARAMETERS = {
         ["gpu", "cuda:99", "", "meta", torch.device("meta"), 0, None],
     ),
     "precision": (["auto", "float32", "bfloat16"], ["half", None, 32, torch.float32]),
+    # Compiled training has tests of its own: here it would take minutes.
+    "compile": ([False], [None, "yes", 2, {"backend": "no such"}]),
     "callbacks": (
         [None, [], (), [None], [EpochTimer, ("own", EpochTimer())]],
         ["x", 3, [3], [("x", None, 1)], [("x", 3)], {}],
