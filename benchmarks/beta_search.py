@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from quality import RESULTS, environment
+from quality import RESULTS, environment, made_with
 from selection import load
 from sklearn.model_selection import GridSearchCV
 
@@ -95,14 +95,12 @@ def run(source, seed, data):
 
 def to_markdown(results):
     """Return the tables of all sources."""
-    names = list(environment())
-    made_with = {", ".join(f"{name} {r[name]}" for name in names) for r in results}
     lines = [
         "# What ConfidentClassifierCV chooses",
         "",
         "Written by `python benchmarks/beta_search.py --data DIR`; its first lines say",
         "what is measured. Regret: mean over seeds (largest).",
-        f"Made with {'; '.join(sorted(made_with))}.",
+        f"Made with {made_with(results)}.",
     ]
     for source in SOURCES:
         runs = [r for r in results if r["source"] == source]

@@ -3,6 +3,7 @@
 
 import matplotlib
 import numpy as np
+from quality import made_with
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -69,15 +70,13 @@ def aurocs(results, method):
 
 def to_markdown(results):
     """Return the report."""
-    names = ["commit", "python", "torch", "scikit-learn", "skorch", "device"]
-    made_with = {", ".join(f"{name} {r[name]}" for name in names) for r in results}
     figure = ["", "![Figure 1](figure1.png)"] if of(results, split=None) else []
     lines = [
         "# Figure 1 of the paper",
         "",
         "Written by `python benchmarks/figure1.py --data DIR`; its first lines say",
         "what is measured. Mean ± standard deviation over seeds.",
-        f"Made with {'; '.join(sorted(made_with))}.",
+        f"Made with {made_with(results, 'device')}.",
         *figure,
     ]
     for preset in sorted({r["preset"] for r in results}, reverse=True):

@@ -150,6 +150,14 @@ def environment():
     }
 
 
+def made_with(results, *more):
+    """Return the environments of results, and more of their entries, in words."""
+    names = [*environment(), *more]
+    return "; ".join(
+        sorted({", ".join(f"{name} {r[name]}" for name in names) for r in results})
+    )
+
+
 def run(task, regime, seed, data):
     """Return the figures of one fit."""
     torch.set_num_threads(1)
@@ -180,14 +188,12 @@ def run(task, regime, seed, data):
 
 def to_markdown(results):
     """Return the tables of all tasks: mean and standard deviation over the seeds."""
-    names = list(environment())
-    made_with = {", ".join(f"{name} {r[name]}" for name in names) for r in results}
     lines = [
         "# Quality",
         "",
         "Written by `python benchmarks/quality.py --data DIR`; see its first lines for",
         "DIR. Score: maximum class probability (`msp`). Mean ± standard deviation over",
-        f"seeds. Made with {'; '.join(sorted(made_with))}.",
+        f"seeds. Made with {made_with(results)}.",
     ]
     for task, regimes in REGIMES.items():
         rows = [r for r in results if r["task"] == task]

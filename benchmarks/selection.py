@@ -25,7 +25,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from quality import LOADERS, RESULTS, environment
+from quality import LOADERS, RESULTS, environment, made_with
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import make_ood_scorer
@@ -136,8 +136,6 @@ def regrets(results, task):
 
 def to_markdown(results):
     """Return the tables of all tasks."""
-    names = list(environment())
-    made_with = {", ".join(f"{name} {r[name]}" for name in names) for r in results}
     lines = [
         "# Choosing beta without out-of-distribution data",
         "",
@@ -145,7 +143,7 @@ def to_markdown(results):
         "what is measured. Regret: AUROC of the best candidate on that unknown set",
         "less that of the one picked, at the maximum class probability; mean over",
         "seeds (largest).",
-        f"Made with {'; '.join(sorted(made_with))}.",
+        f"Made with {made_with(results)}.",
     ]
     for task in TITLES:
         rows = regrets(results, task)

@@ -205,6 +205,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             For a source that makes inputs only, as most do. Training asks those alone
             whose `makes_features` is true, so they need not define it.
         """
+        # No abstract method: most sources could then not be made without defining it.
         raise NotImplementedError(f"{self!r} makes no features.")
 
     def optimizers(self) -> list:
