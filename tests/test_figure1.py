@@ -107,6 +107,24 @@ def test_choose(data, tmp_path):
     assert not held_out & {image.tobytes() for image in X_train}
 
 
+def test_distorted_images():
+    """Check that two classes are blended, and that others are turned or inverted."""
+    y = np.array([2, 0, 1, 0, 2, 1])
+    X = np.left_shift(2, y).astype(np.uint8)[:, None, None, None] * np.ones(
+        (1, 1, 8, 8), np.uint8
+    )
+    X[:, :, 0] = 0
+    sets = figure1.distorted(X, y)
+    # Of two classes the sum of their different powers of two, of one only itself.
+    blends = sets["blended"][:, 0, -1, -1]
+    assert set(blends) <= {3, 5, 6} and all(np.bitwise_and(blends, 1 << y))
+    assert (sets["rotated"][:, :, :, 0] == 0).all() and sets["rotated"][
+        :, :, 0, 1:
+    ].all()
+    assert_array_equal(sets["negative"].astype(int) + X, 255)
+    assert_array_equal(np.sort(sets["permuted"], axis=0), np.sort(X, axis=0))
+
+
 def test_explicit_is_tested_on_other_images(data):
     """Check that what explicit trains on is no part of what it is tested on."""
     for task in ("fashion", "cifar"):
