@@ -5,6 +5,7 @@ from math import ceil
 from numbers import Integral
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import StratifiedShuffleSplit, check_cv
@@ -37,6 +38,7 @@ from confident_clf.utils._sklearn import (
     StrOptions,
     _fit_context,
     _routing_enabled,
+    _safe_indexing,
 )
 from confident_clf.utils._validation import check_labels
 
@@ -57,8 +59,9 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     A third of the classes at a time stands in for what is unknown. A classifier is
     trained without them; for every value of beta, a copy of it goes on with that beta
     for a few epochs, and is scored by how well it tells other rows of its classes from
-    those of the classes it does not know. The best beta then trains the classifier on
-    all rows. Scoring costs less than three such fits, for up to `max_epochs` betas.
+    those of the classes it does not know, and from rows with permuted values. The best
+    beta then trains the classifier on all rows. Scoring costs less than three such
+    fits, for up to `max_epochs` betas.
 
     Parameters
     ----------
@@ -80,9 +83,9 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     scoring : str, callable or None, default=None
         What to choose by, greater being better, as in
         :func:`sklearn.model_selection.cross_val_score`. None is the AUROC of telling
-        known rows from held-out classes; where a split of `cv` holds none out, from
-        known rows with the values of each feature permuted too:
-        ``make_ood_scorer(X_ood="permuted")``.
+        known rows from held-out classes and from known rows with the values of each
+        feature permuted, that is ``make_ood_scorer(X_ood="permuted")``; where X is
+        sparse or has no features, from held-out classes only.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
             "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
         Score to detect by, as in :class:`OODDetector`. None is the estimator's own.
@@ -212,7 +215,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             routed = process_routing(self, "fit", **params)
             params, split_params = routed.estimator.fit, routed.splitter.split
         splits = self._splits(estimator, X, y, seed, split_params)
-        scorer = self._scorer(estimator, y, splits)
+        scorer = self._scorer(estimator, X)
         own = estimator.get_params()
         # A checkpoint is for one fit.
         name = f"{place}checkpoint"
@@ -270,12 +273,14 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             for train, test in cv.split(rows, y[rows])
         ]
 
-    def _scorer(self, estimator, y, splits):
+    def _scorer(self, estimator, X):
         """Return the scorer that `scoring` stands for."""
         if self.scoring is not None:
             return check_scoring(estimator, scoring=self.scoring)
-        holds_out = (np.setdiff1d(y[test], y[train]).size for train, test in splits)
-        X_ood = None if all(holds_out) else "permuted"
+        # Held-out classes alone resemble the known ones: of samples that do not, they
+        # say nothing. Texts in a list have no features to permute.
+        has_features = not issparse(X) and np.ndim(_safe_indexing(X, [0])) > 1
+        X_ood = "permuted" if has_features else None
         return make_ood_scorer(X_ood=X_ood, method=self.method)
 
     def predict(self, X):
