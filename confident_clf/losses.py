@@ -132,9 +132,9 @@ def confidence_loss(
     ood_loss: Callable[[Tensor], Tensor] = kl_to_uniform,
     label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Confidence loss, eq. (1) of [1]_, with its two terms.
+    """Confidence loss, with its two terms.
 
-    ``CE(f(x_in), y) + beta * KL(U || p(. | x_ood))``
+    Eq. (1) of [1]_: ``CE(f(x_in), y) + beta * KL(U || p(. | x_ood))``
 
     Parameters
     ----------

@@ -14,7 +14,9 @@ from confident_clf.metrics._checks import (
 
 
 def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
-    """Mean gap between confidence and accuracy, over bins of equal width [1]_.
+    """Mean gap between confidence and accuracy, over bins of equal width.
+
+    Due to [1]_.
 
     sum_b n_b / n * abs(mean accuracy in b - mean confidence in b), where bin b of B
     holds the confidences in ((b - 1) / B, b / B], the first one 0 too.

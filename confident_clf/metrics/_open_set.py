@@ -8,7 +8,9 @@ from confident_clf.metrics._counts import area_under_roc
 
 
 def oscr(y_true, y_score, y_correct):
-    """Area under the curve of correct classification against false positives [1]_.
+    """Area under the curve of correct classification against false positives.
+
+    Due to [1]_.
 
     At a threshold the correct classification rate is the share of ID samples that are
     accepted and classified right, the false positive rate the share of OOD samples that
@@ -70,7 +72,9 @@ def oscr(y_true, y_score, y_correct):
 
 
 def aurc(y_correct, y_score):
-    """Area under the risk-coverage curve: errors among the most confident samples [1]_.
+    """Area under the risk-coverage curve: errors among the most confident samples.
+
+    Due to [1]_.
 
     The mean, over k = 1 to n, of the share of errors among the k samples of highest
     confidence. Samples of the same confidence come in any order: the mean is over these

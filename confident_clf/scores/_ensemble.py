@@ -6,7 +6,9 @@ from scipy.special import entr
 
 
 def mutual_information(probabilities):
-    """Score by how much the members of an ensemble disagree, in nats [1]_, [2]_.
+    """Score by how much the members of an ensemble disagree, in nats.
+
+    Due to [1]_, [2]_.
 
     It is the entropy of the mean prediction minus the mean entropy of the predictions:
     0 where all members say the same, however unsure of it.

@@ -42,7 +42,9 @@ class FeatureScore(OODScore):
 
 
 def knn(features, train_features, n_neighbors=50):
-    """Score by the distance to the k-th nearest training sample [1]_.
+    """Score by the distance to the k-th nearest training sample.
+
+    Due to [1]_.
 
     Features are divided by their length first: it is directions that are compared.
 
@@ -92,7 +94,9 @@ def _kth_distance(rows, train, n_neighbors):
 
 
 class KNN(FeatureScore):
-    """Distance to the k-th nearest training sample in feature space [1]_.
+    """Distance to the k-th nearest training sample in feature space.
+
+    Due to [1]_.
 
     See :func:`knn`. Keeps the features of all training samples.
 

@@ -10,7 +10,9 @@ from confident_clf.scores._features import FeatureScore
 
 
 def mahalanobis(features, means, whitening):
-    """Score by the squared Mahalanobis distance to the nearest class mean [1]_.
+    """Score by the squared Mahalanobis distance to the nearest class mean.
+
+    Due to [1]_.
 
     Parameters
     ----------
@@ -48,7 +50,9 @@ def mahalanobis(features, means, whitening):
 
 
 def rmd(features, means, whitening, mean, whitening_of_all):
-    """Score by the Mahalanobis distance relative to that of all classes together [1]_.
+    """Score by the Mahalanobis distance relative to that of all classes together.
+
+    Due to [1]_.
 
     What is unusual in every class alike, and so in the training data as a whole, does
     not count.
@@ -146,7 +150,9 @@ def whitening(residuals):
 
 
 class Mahalanobis(FeatureScore):
-    """Distance to the nearest class mean, by the covariance within classes [1]_.
+    """Distance to the nearest class mean, by the covariance within classes.
+
+    Due to [1]_.
 
     See :func:`mahalanobis`. Of the features that go into the last linear layer, no
     others, and without a change of the input. Not for networks that were trained on
@@ -182,7 +188,9 @@ class Mahalanobis(FeatureScore):
 
 
 class RMD(FeatureScore):
-    """Mahalanobis distance relative to that of all classes together [1]_.
+    """Mahalanobis distance relative to that of all classes together.
+
+    Due to [1]_.
 
     See :func:`rmd`.
 

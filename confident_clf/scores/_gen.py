@@ -9,7 +9,9 @@ from confident_clf.utils._sklearn import Interval
 
 
 class GEN(LogitScore):
-    """Generalised entropy [1]_: see :func:`gen`.
+    """Generalised entropy: see :func:`gen`.
+
+    Due to [1]_.
 
     Parameters
     ----------

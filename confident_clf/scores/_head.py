@@ -40,7 +40,9 @@ class HeadScore(OODScore):
 
 
 def react(features, weight, bias, threshold, *, rejects=False):
-    """Score by the energy of the logits of features clipped from above [1]_.
+    """Score by the energy of the logits of features clipped from above.
+
+    Due to [1]_.
 
     Parameters
     ----------
@@ -82,7 +84,9 @@ def _logits(features, weight, bias):
 
 
 class ReAct(HeadScore):
-    """Energy after clipping the features that are unusually large [1]_.
+    """Energy after clipping the features that are unusually large.
+
+    Due to [1]_.
 
     See :func:`react`.
 
@@ -136,7 +140,9 @@ class ReAct(HeadScore):
 
 
 def vim(features, weight, bias, origin, null_space, alpha, *, rejects=False):
-    """Score by a virtual logit: the residual outside the principal space [1]_.
+    """Score by a virtual logit: the residual outside the principal space.
+
+    Due to [1]_.
 
     The virtual logit of "none of the classes" is alpha times the length of what is left
     of the feature outside the principal space. [1]_ scores by its softmax probability,
@@ -197,7 +203,9 @@ _NO_VARIANCE = 1e-12
 
 
 class ViM(HeadScore):
-    """Virtual logit: how far a feature is from the principal space [1]_.
+    """Virtual logit: how far a feature is from the principal space.
+
+    Due to [1]_.
 
     See :func:`vim`. Not for networks that were trained on out-of-distribution samples:
     their features of unknown samples move to the origin, where there is no residual.

@@ -12,7 +12,9 @@ from scipy.special import entr, expit, logsumexp
 
 
 def msp(logits):
-    """Score by 1 minus the maximum softmax probability, the baseline of [1]_.
+    """Score by 1 minus the maximum softmax probability, the baseline.
+
+    Due to [1]_.
 
     Parameters
     ----------
@@ -82,7 +84,9 @@ def msp_with_reject(logits):
 
 
 def energy(logits):
-    """Score by the free energy -log sum_k exp(logit_k), at temperature 1 [1]_.
+    """Score by the free energy -log sum_k exp(logit_k), at temperature 1.
+
+    Due to [1]_.
 
     Parameters
     ----------
@@ -115,7 +119,9 @@ def energy(logits):
 
 
 def max_logit(logits):
-    """Score by minus the largest logit [1]_.
+    """Score by minus the largest logit.
+
+    Due to [1]_.
 
     Parameters
     ----------
@@ -215,7 +221,9 @@ def margin(logits):
 
 
 def gen(logits, gamma=0.1, n_top=100):
-    """Score by the generalised entropy of the softmax probabilities [1]_.
+    """Score by the generalised entropy of the softmax probabilities.
+
+    Due to [1]_.
 
     The sum of ``(p * (1 - p)) ** gamma`` over the most probable classes. With a small
     `gamma` it tells apart predictions whose small probabilities differ, where the

@@ -12,7 +12,9 @@ from confident_clf.utils._sklearn import Interval
 
 
 def odin(network, X, temperature=1000.0, epsilon=0.0014):
-    """Score by the softmax at a temperature, after a small step to be surer [1]_.
+    """Score by the softmax at a temperature, after a small step to be surer.
+
+    Due to [1]_.
 
     With S the softmax of the outputs divided by `temperature`, and k the most probable
     class, the sample x becomes ``x - epsilon * sign(-grad log S_k(x))``, and the score
@@ -80,7 +82,9 @@ def _towards_top(outputs, n_classes):
 
 
 class ODIN(OODScore):
-    """Softmax at a temperature, after a small step to be surer [1]_: see :func:`odin`.
+    """Softmax at a temperature, after a small step to be surer: see :func:`odin`.
+
+    Due to [1]_.
 
     Takes three to four times as long as the logits alone, as it needs the gradient.
 

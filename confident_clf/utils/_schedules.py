@@ -22,7 +22,9 @@ def step(progress):
 
 
 def one_cycle(progress):
-    """Return a factor that rises from 1/25 to 1, then falls to nearly 0 [1]_.
+    """Return a factor that rises from 1/25 to 1, then falls to nearly 0.
+
+    Due to [1]_.
 
     Two half cosines that meet at 30 % of the fit, as in
     :class:`torch.optim.lr_scheduler.OneCycleLR` without its cycle of momentum.
