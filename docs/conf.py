@@ -8,6 +8,7 @@ author = "The confident_clf developers"
 release = __version__
 extensions = ["numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 html_theme = "alabaster"
 # Wide enough for lines of code, and for the name on one line.
 html_theme_options = {

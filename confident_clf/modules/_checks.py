@@ -19,7 +19,7 @@ def check_classifier(network: nn.Module, x: Tensor, n_classes: int) -> None:
     ----------
     network : nn.Module
         The classifier, in training mode before and after.
-    x : Tensor of shape (n, *input_shape)
+    x : Tensor of shape (n, ...)
         A few samples, on the network's device.
     n_classes : int
         Number of logits expected.
@@ -69,7 +69,7 @@ def check_discriminator(network: nn.Module, x: Tensor) -> None:
     ----------
     network : nn.Module
         The discriminator, in training mode before and after.
-    x : Tensor of shape (n, *input_shape)
+    x : Tensor of shape (n, ...)
         A few samples, on the network's device.
     """
     logits = _try("discriminator", network, x)

@@ -105,7 +105,7 @@ class DCDiscriminator(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, *input_shape)
+        x : Tensor of shape (n, ...)
             Samples.
 
         Returns

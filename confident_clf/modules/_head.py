@@ -17,7 +17,7 @@ def find_head(network: nn.Module, x: Tensor) -> str:
     ----------
     network : nn.Module
         The classifier, in training mode before and after.
-    x : Tensor of shape (n, *input_shape)
+    x : Tensor of shape (n, ...)
         A few samples, on the network's device.
 
     Returns
@@ -104,7 +104,7 @@ def penultimate(network: nn.Module, x: Tensor) -> Tensor:
     ----------
     network : nn.Module
         The classifier.
-    x : Tensor of shape (n, *input_shape)
+    x : Tensor of shape (n, ...)
         Samples.
 
     Returns
@@ -136,7 +136,7 @@ def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
     ----------
     network : nn.Module
         The classifier.
-    x : Tensor of shape (n, *input_shape)
+    x : Tensor of shape (n, ...)
         A few samples.
 
     Returns

@@ -125,7 +125,7 @@ class MLPDiscriminator(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, *input_shape)
+        x : Tensor of shape (n, ...)
             Samples.
 
         Returns

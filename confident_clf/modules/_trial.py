@@ -38,7 +38,7 @@ def flop(network, x):
     ----------
     network : nn.Module
         In training mode before and after.
-    x : Tensor of shape (n, *input_shape)
+    x : Tensor of shape (n, ...)
         Samples on the device of the network.
 
     Returns

@@ -44,7 +44,7 @@ class OODScore(ABC, BaseEstimator):
         ----------
         network : object
             View of the trained network.
-        X : ndarray of shape (n_samples, *input_shape), float32 or uint8
+        X : ndarray of shape (n_samples, ...), float32 or uint8
             Training samples, none out-of-distribution.
         y : ndarray of shape (n_samples,), int
             Their classes, from 0.
@@ -63,7 +63,7 @@ class OODScore(ABC, BaseEstimator):
         ----------
         network : object
             View of the network.
-        X : ndarray of shape (n_samples, *input_shape), float32 or uint8
+        X : ndarray of shape (n_samples, ...), float32 or uint8
             A few samples.
         """
 
@@ -75,7 +75,7 @@ class OODScore(ABC, BaseEstimator):
         ----------
         network : object
             View of the trained network.
-        X : ndarray of shape (n_samples, *input_shape), float32 or uint8
+        X : ndarray of shape (n_samples, ...), float32 or uint8
             Samples.
 
         Returns

@@ -62,7 +62,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
 
         Returns
         -------
-        Tensor of shape (n, *input_shape), float32
+        Tensor of shape (n, ...), float32
             On the device that `prepare` was given, without gradient. A source in
             feature space returns features, (n, n_features).
         """
@@ -75,9 +75,9 @@ class OODSource(ABC, BaseEstimator, nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, *input_shape), float32 or uint8
+        x : Tensor of shape (n, ...), float32 or uint8
             The training samples, on the CPU.
-        x_ood : Tensor of shape (m, *input_shape) or None
+        x_ood : Tensor of shape (m, ...) or None
             The user's out-of-distribution samples, if any. Where `needs_ood_rows`,
             None only if the source has seen some before.
         device : torch.device
@@ -105,9 +105,9 @@ class OODSource(ABC, BaseEstimator, nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, *input_shape), float32 or uint8
+        x : Tensor of shape (n, ...), float32 or uint8
             The training samples, on the CPU.
-        x_ood : Tensor of shape (m, *input_shape) or None
+        x_ood : Tensor of shape (m, ...) or None
             The user's out-of-distribution samples, if any.
         device : torch.device
             Where networks and samples must be.
@@ -119,7 +119,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, *input_shape), float32
+        x : Tensor of shape (n, ...), float32
             A batch of training samples.
         net : JointNet
             ``net.module_`` is the classifier, which must not be changed,
