@@ -137,8 +137,9 @@ class ConfidentClassifier(
         Copied before use.
     warm_start : bool, default=False
         Whether a further `fit` goes on with the networks there are, for `max_epochs`
-        more. `lr`, `beta` and all from `batch_size` to `n_iter_no_change` may change,
-        the data's format and classes may not.
+        more. `lr`, `beta`, `compile` and all from `batch_size` to `n_iter_no_change`
+        may change; of all other parameters of the training the networks keep what they
+        were made with. The data's format and classes may not change.
     checkpoint : path-like or None, default=None
         A folder to write the training to after every epoch. The same `fit`, of a new
         process too, goes on from there, or returns the finished classifier. One of
@@ -148,8 +149,8 @@ class ConfidentClassifier(
         1 prints the history, a line for each epoch.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, shuffling, latent vectors and dropout. An int makes every
-        fit the same; None draws a seed from NumPy's global generator. Else the global
-        random states are left as they were.
+        fit on one CPU the same; None draws a seed from NumPy's global generator. Else
+        the global random states are left as they were.
 
     Attributes
     ----------

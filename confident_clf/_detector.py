@@ -59,7 +59,7 @@ class OODDetector(
         Any estimator with ``ood_score``, ``score_samples``, ``predict_proba`` or
         ``decision_function``: a classifier, a density, an outlier detector, a pipeline
         that ends in one. Given fitted, as ``FrozenEstimator(estimator)``, it is not
-        fitted again, and all rows calibrate.
+        fitted again, and all rows calibrate: rows that it was not trained on.
     target_tpr : float, default=0.95
         Probability to accept an ID sample, between 0 and 1.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \

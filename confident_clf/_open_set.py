@@ -38,7 +38,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     estimator : estimator
         Any classifier with ``ood_score``, ``score_samples``, ``predict_proba`` or
         ``decision_function``, or a pipeline that ends in one. Given fitted, as
-        ``FrozenEstimator(estimator)``, it is not fitted again, and all rows calibrate.
+        ``FrozenEstimator(estimator)``, it is not fitted again, and all rows calibrate:
+        rows that it was not trained on.
     target_tpr : float, default=0.95
         Probability to give an ID sample a class, between 0 and 1.
     method : str, OODScore or None, default=None

@@ -132,10 +132,10 @@ def load(path, *, device=None, max_size=2**32, **given):
     ------
     ValueError
         If the file is damaged, hostile, of a newer version, larger than `max_size` or
-        no such file; if `given` lacks a parameter, has one that is not asked for, or
-        one that does not fit the file; if the device is not there.
+        none that `save` wrote; if `given` lacks a parameter, has one that is not asked
+        for, or one that does not fit the file; if the device is not there.
     OSError
-        If the file cannot be read.
+        If the file does not exist or cannot be read.
 
     See Also
     --------

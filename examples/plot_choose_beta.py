@@ -12,7 +12,7 @@ another class, known rows with permuted values stand beside.
 
 Here the digits 0 to 4 are known. The search sees nothing else. Beside its scores stand
 those on the digits 5 to 9, which only this example may look at. In the end
-``ConfidentClassifierCV`` chooses too, for less than the price of three fits.
+``ConfidentClassifierCV`` chooses too, for the price of four fits.
 """
 
 from pathlib import Path
