@@ -361,7 +361,8 @@ class ConfidentClassifier(
         y : array-like of shape (n,)
             Labels.
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels there will ever be; needed in the first call.
+            All labels there will ever be; needed in the first call. `ood_label` may be
+            among them, and is no class.
         X_ood : array-like of shape (m, ...) or None, default=None
             As in `fit`; in later calls the source goes on with the last ones given.
 
@@ -385,11 +386,13 @@ class ConfidentClassifier(
                 "early_stopping=False, or call fit."
             )
         with unchanged_on_error(self):
+            if classes is not None:
+                classes = self._without_ood_label(classes)
             if hasattr(self, "net_"):
-                if classes is not None and set(classes) != set(self.classes_.tolist()):
+                if classes is not None and set(classes) != set(self.classes_):
                     raise ValueError(
-                        f"classes={list(classes)} differ from those of the first call, "
-                        f"{self.classes_.tolist()}. Leave them out after it."
+                        f"classes={classes.tolist()} differ from those of the first "
+                        f"call, {self.classes_.tolist()}. Leave them out after it."
                     )
                 self._go_on(X, y, X_ood, one_pass=True)
             elif classes is None:
@@ -425,6 +428,7 @@ class ConfidentClassifier(
 
     def _go_on(self, X, y, X_ood, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
+        self._check_going_on()
         X, y = self._validate_more(X, y)
         X, y, X_ood = self._split_ood_rows(X, y, X_ood, self.net_.source, more=True)
         y = self._encode_labels(y)
@@ -465,7 +469,7 @@ class ConfidentClassifier(
         rejects = self.ood_target == "reject" and source is not None
         n_outputs = len(self.classes_) + rejects
         net = self._new_net(self.module, source, device, n_outputs).initialize()
-        few = as_float(self._as_tensor(X[:4])).to(device)
+        few = as_float(self._as_tensor(X[:4].copy())).to(device)
         check_classifier(net.module_, few, n_outputs)
         prefer_channels_last(net.module_, few)
         work = flop(net.module_, few) / len(few)

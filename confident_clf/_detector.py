@@ -224,6 +224,7 @@ class OODDetector(
         sizes = [len(group) for group in groups]
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.estimator_ = estimator
+        self._method = self.method  # the thresholds are of its scores
         self.calibration_scores_ = groups if self.per_class else groups[0]
         self.n_calibration_ = np.array(sizes) if self.per_class else sizes[0]
         self.threshold_ = np.array(thresholds) if self.per_class else thresholds[0]
@@ -312,7 +313,9 @@ class OODDetector(
             Higher for in-distribution.
         """
         check_is_fitted(self)
-        confidence = id_confidence(self.estimator_, X, self.method)
+        # Files of the first format lack it.
+        method = getattr(self, "_method", self.method)
+        confidence = id_confidence(self.estimator_, X, method)
         if not hasattr(self.estimator_, "n_features_in_"):
             # Others have compared X with what they were fitted on themselves.
             validate_data(self, X, reset=False, skip_check_array=True)

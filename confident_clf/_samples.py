@@ -9,6 +9,7 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
+from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._validation import (
     SampleFormat,
@@ -82,11 +83,12 @@ class SamplesMixin:
                     f"X_ood was given, but ood_source={self.ood_source!r} does not use "
                     "it. Set ood_source='explicit', or leave X_ood out."
                 )
+            self._check_names(X_ood)
             X_ood = self._check_like_fit(X_ood, "X_ood")
         is_ood = is_ood_label(y, self.ood_label)
         if is_ood.any():
-            labelled = [X[is_ood]] if X_ood is None else [X[is_ood], X_ood]
-            X, y, X_ood = X[~is_ood], y[~is_ood], np.concatenate(labelled)
+            labelled = X[is_ood] if X_ood is None else _concatenate(X[is_ood], X_ood)
+            X, y, X_ood = X[~is_ood], y[~is_ood], labelled
         if uses_ood_rows and X_ood is None and not more:
             raise ValueError(
                 f"ood_source={self.ood_source!r} needs out-of-distribution rows: pass "
@@ -99,6 +101,17 @@ class SamplesMixin:
                 f"{self.ood_label!r}; there are {len(y)}."
             )
         return X, y, X_ood if uses_ood_rows else None
+
+    def _check_names(self, X_ood):
+        """Raise ValueError if columns of X_ood have other names than those of X."""
+        names = _get_feature_names(X_ood)
+        known = getattr(self, "feature_names_in_", None)
+        if names is None or known is None or np.array_equal(names, known):
+            return
+        raise ValueError(
+            f"X_ood has the columns {names[:10].tolist()}, X {known[:10].tolist()}. "
+            "Give X_ood those of X, in their order."
+        )
 
     def _hold_back(self, X, y):
         """Return X, X to validate on, y, y to validate on: a share of each class."""
@@ -124,6 +137,11 @@ class SamplesMixin:
             )
         self.classes_ = classes
 
+    def _without_ood_label(self, labels):
+        """Return the labels that are classes."""
+        labels = column_or_1d(labels)
+        return labels[~is_ood_label(labels, self.ood_label)]
+
     def _encode_labels(self, y):
         """Return the labels as 0 to K - 1."""
         unknown = np.setdiff1d(y, self.classes_)
@@ -145,3 +163,13 @@ class SamplesMixin:
     def _as_tensor(self, X):
         """Return samples as a tensor, in the shape that the networks see."""
         return as_tensor(X.reshape(len(X), *self.input_shape_))
+
+
+def _concatenate(one, other):
+    """Return the samples of both, pixels scaled where the others are floats."""
+    if one.dtype != other.dtype:
+        one, other = (
+            X.astype(np.float32) / 255 if X.dtype == np.uint8 else X
+            for X in (one, other)
+        )
+    return np.concatenate([one, other])

@@ -3,6 +3,7 @@
 
 from copy import copy
 
+from confident_clf.sources._make import is_like
 from confident_clf.utils._checkpoints import Checkpoints
 from confident_clf.utils._collapse import warn_of_collapse
 from confident_clf.utils._compile import check_compiler
@@ -82,6 +83,22 @@ class TrainingMixin:
                 "where to go on from. Set warm_start=False and max_epochs to all "
                 "epochs, or checkpoint=None."
             )
+
+    def _check_going_on(self):
+        """Raise ValueError if the training that goes on was of another kind."""
+        source, target = self.net_.source, self.net_.ood_target
+        began = {"ood_source": source, "ood_target": target}
+        is_same = {
+            "ood_source": is_like(self._make_source(), source),
+            "ood_target": source is None or self.ood_target == target,
+        }
+        for name, value in began.items():
+            if not is_same[name]:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} cannot go on with a training that "
+                    f"began with {value!r}. Leave it as it was, or train anew, by fit "
+                    "with warm_start=False."
+                )
 
     def _open_checkpoints(self, device, seed, **arrays):
         """Return the checkpoints of the fit that is about to begin, if it has any.

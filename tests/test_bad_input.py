@@ -4,6 +4,7 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
@@ -106,6 +107,27 @@ class NotATensor(torch.nn.Linear):
             LABELS,
             None,
             r"only one class, \[1\]",
+        ),
+        (
+            {"ood_source": "noise", "ood_label": -1},
+            ROWS,
+            np.array(["-1", "a"])[LABELS],
+            None,
+            "ood_label=-1 is a number, but the labels are strings, such as '",
+        ),
+        (
+            {"ood_source": "noise", "ood_label": "unknown"},
+            ROWS,
+            LABELS,
+            None,
+            "ood_label='unknown' is a string, but the labels are numbers, such as ",
+        ),
+        (
+            {"ood_source": "explicit"},
+            pd.DataFrame(ROWS, columns=list("abcd")),
+            LABELS,
+            pd.DataFrame(ROWS, columns=list("abdc")),
+            r"X_ood has the columns \['a', 'b', 'd', 'c'\], X \['a', 'b', 'c', 'd'\]",
         ),
         ({"ood_label": [1, 2]}, ROWS, LABELS, None, r"one label; got \[1, 2\]"),
         # images

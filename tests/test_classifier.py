@@ -69,6 +69,18 @@ def test_ood_label_is_x_ood_by_another_way(digits):
     np.testing.assert_array_equal(a.decision_function(X), b.decision_function(X))
 
 
+@pytest.mark.parametrize("known, unknown", [("f4", "u1"), ("u1", "f4")])
+def test_pixels_of_x_ood_and_of_the_ood_label_are_of_one_scale(known, unknown):
+    """Check OOD images given in both ways, one as pixels and one as floats."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), np.uint8)
+    kinds = {"u1": images, "f4": np.float32(images / 255)}
+    labels = np.arange(40) % 3 - 1
+    clf = fast(ood_source="explicit", ood_label=-1, max_epochs=1)
+    rows = clf.fit(kinds[known], labels, X_ood=kinds[unknown]).net_.source_.rows
+    expected = np.concatenate([images[labels == -1], images]) / 255
+    np.testing.assert_allclose(rows, expected, atol=1e-6)
+
+
 def test_rows_of_the_ood_label_are_left_out_by_other_sources(digits):
     """Check that a source that needs no such rows trains as if they were not there."""
     X, y, unknown = digits
@@ -257,6 +269,55 @@ def test_what_the_user_gave_is_unchanged(digits):
     assert random.getstate() == before[0]
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
     assert torch.equal(torch.get_rng_state(), before[2])
+
+
+class InPlace(torch.nn.Module):
+    """A network that changes its input."""
+
+    def __init__(self, input_shape, n_classes):
+        super().__init__()
+        self.head = torch.nn.Linear(input_shape[0], n_classes)
+
+    def forward(self, x):
+        """Return logits of the rows, moved."""
+        x -= 1
+        return self.head(x)
+
+
+@pytest.mark.parametrize("method", ["msp", "odin", "react", "knn"])
+@pytest.mark.parametrize("ood_source", [None, "features"])
+def test_networks_that_work_in_place(ood_source, method):
+    """Check that they see their own copy, of the rows of a read-only file too."""
+    X = np.random.default_rng(0).normal(size=(1100, 4)).astype(np.float32)
+    y, copy = (X[:, 0] > 0).astype(int), X.copy()
+    X.flags.writeable = False
+    clf = fast(module=InPlace, ood_source=ood_source, method=method, max_epochs=1)
+    first = clf.fit(X, y).ood_score(X)
+    np.testing.assert_array_equal(clf.ood_score(X), first)
+    np.testing.assert_array_equal(X, copy)
+    head = clf.net_.module_.head
+    expected = (copy - 1) @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    logits = clf.net_.logits(X)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ood_source", [None, "joint", "features"])
+def test_frozen_weights_stay(blobs, ood_source):
+    """Check a network of which a part is not to be trained."""
+    X, y = blobs
+
+    def half_frozen(input_shape, n_classes):
+        net = MLP(input_shape, n_classes)
+        net.requires_grad_(False)
+        net.head.requires_grad_(True)
+        made.append({name: w.clone() for name, w in net.state_dict().items()})
+        return net
+
+    made = []
+    clf = fast(module=half_frozen, ood_source=ood_source, max_epochs=3).fit(X, y)
+    after = clf.net_.module_.state_dict()
+    changed = {name for name, w in made[-1].items() if not torch.equal(w, after[name])}
+    assert changed == {"head.weight", "head.bias"}
 
 
 def test_early_stopping_of_skorch_ends_the_training(blobs):

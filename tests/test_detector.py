@@ -350,6 +350,16 @@ def test_method(method):
     assert_allclose(detector.calibration_scores_, np.sort(confidence[held_out]))
 
 
+def test_another_method_waits_for_fit():
+    """Check that scores are compared with a threshold of their own kind."""
+    detector = OODDetector(LogisticRegression(), method="energy", random_state=0)
+    expected = detector.fit(X, Y).p_value(X)
+    detector.set_params(method="msp")
+    assert_array_equal(detector.p_value(X), expected)
+    alone = OODDetector(LogisticRegression(), method="msp", random_state=0)
+    assert_array_equal(detector.fit(X, Y).p_value(X), alone.fit(X, Y).p_value(X))
+
+
 def test_method_refused_before_fit():
     """Check that an unknown or impossible method is refused before fitting."""
     with pytest.raises(ValueError, match="'method' parameter of OODDetector must be"):

@@ -138,6 +138,44 @@ def test_refused_calls_leave_the_fit(call, message):
     np.testing.assert_array_equal(clf.decision_function(X), expected)
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "message"),
+    [
+        ({"ood_source": None}, {"ood_source": "noise"}, "'noise' .* began with None"),
+        ({"ood_source": "noise"}, {"ood_source": None}, "None .* began with NoiseOOD"),
+        (
+            {"ood_source": ["noise", "features"]},
+            {"ood_source": ["noise", "joint"]},
+            r"\['noise', 'joint'\] .* began with MixtureOOD",
+        ),
+        (
+            {"ood_source": "noise"},
+            {"ood_target": "reject"},
+            "ood_target='reject' .* 'uniform'",
+        ),
+    ],
+)
+def test_another_kind_of_training_cannot_go_on(first, then, message):
+    """Check that it is refused, and that training anew is not."""
+    clf = fast(warm_start=True, **first).fit(X, Y)
+    clf.set_params(**then)
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, Y)
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(X, Y)
+    assert clf.set_params(warm_start=False).fit(X, Y).n_epochs_ == 2
+
+
+def test_the_ood_label_is_no_class_of_partial_fit():
+    """Check that it may be named among the classes, in every call."""
+    labels = np.where(Y == 4, -1, Y)
+    clf = fast(ood_source="noise", ood_label=-1)
+    for _ in range(2):
+        clf.partial_fit(X, labels, classes=np.unique(labels))
+    assert clf.classes_.tolist() == [0, 1, 2, 3]
+    assert clf.predict_proba(X).shape == (len(X), 4)
+
+
 def test_the_first_partial_fit_needs_the_classes():
     """Check the messages for missing and for incomplete classes."""
     with pytest.raises(ValueError, match="classes must be given"):

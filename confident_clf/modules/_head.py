@@ -162,6 +162,6 @@ def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
 def _logits_layer(network: nn.Module, x: Tensor) -> nn.Linear | None:
     """Return the linear layer on vectors whose output is the network's, if any."""
     with recorded_linears(network) as calls:
-        logits = network(x)
+        logits = network(x.clone())  # which may work in place
     layer, features, output = calls[-1] if calls else (None, x, None)
     return layer if output is logits and features.ndim == 2 else None

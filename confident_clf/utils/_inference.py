@@ -51,8 +51,10 @@ def map_padded(function, array, *, device, sizes=None, workers=1):
     def on_batch(batch):
         start, size = batch
         part = as_tensor(array[start : start + size])
+        x = _padded(part.to(device), size)
         with _rounding(size):
-            result = function(_padded(part.to(device), size))
+            # The array is not the network's to work in place on.
+            result = function(x.clone() if x is part else x)
         return result[: len(part)].float().cpu().contiguous().numpy()
 
     first, *rest = _batches(len(array), sizes)
@@ -137,12 +139,13 @@ def sizes_that_round_alike(network, input_shape, device):
     sizes = sorted({*others, usual})
     with torch.inference_mode():
         x = torch.rand(sizes[-1], *input_shape, device=device)
-        expected = torch.cat([network(part) for part in x.split(usual)])
+        expected = torch.cat([network(part.clone()) for part in x.split(usual)])
 
         def rounds_alike(size):
             n = max(size, usual)
             with _rounding(size):
-                outputs = torch.cat([network(part) for part in x[:n].split(size)])
+                parts = x[:n].split(size)
+                outputs = torch.cat([network(part.clone()) for part in parts])
             return torch.equal(outputs, expected[:n])
 
         return tuple(size for size in sizes if size == usual or rounds_alike(size))

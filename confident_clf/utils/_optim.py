@@ -9,8 +9,9 @@ from confident_clf.utils._divergence import refuse_non_finite
 def descend(loss, optimizer, player, *, also=()):
     """Move the parameters of `optimizer` one step down `loss`, and nothing else.
 
-    In joint training a loss runs through networks of other players. Naming the inputs
-    leaves their gradients alone, and saves the time to compute them.
+    Those that are frozen, by ``requires_grad_(False)``, stay as they are. In joint
+    training a loss runs through networks of other players. Naming the inputs leaves
+    their gradients alone, and saves the time to compute them.
 
     Parameters
     ----------
@@ -28,7 +29,12 @@ def descend(loss, optimizer, player, *, also=()):
     DivergenceError
         If the loss or a gradient is not finite; nothing is moved then.
     """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = [
+        p
+        for group in optimizer.param_groups
+        for p in group["params"]
+        if p.requires_grad
+    ]
     for parameter in parameters:
         parameter.grad = None
     if torch.is_autocast_enabled(loss.device.type):

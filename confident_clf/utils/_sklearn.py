@@ -12,7 +12,11 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params, _num_samples
+from sklearn.utils.validation import (
+    _check_method_params,
+    _get_feature_names,
+    _num_samples,
+)
 
 __all__ = [
     "BaseSearchCV",
@@ -22,6 +26,7 @@ __all__ = [
     "StrOptions",
     "_check_method_params",
     "_fit_context",
+    "_get_feature_names",
     "_num_samples",
     "_routing_enabled",
     "_safe_indexing",

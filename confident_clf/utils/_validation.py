@@ -3,7 +3,7 @@
 
 import math
 import warnings
-from numbers import Integral
+from numbers import Integral, Number
 from typing import NamedTuple
 
 import numpy as np
@@ -192,7 +192,8 @@ def is_ood_label(y, ood_label):
     Raises
     ------
     ValueError
-        If `ood_label` is not one label.
+        If `ood_label` is not one label, or a number where the labels are strings, or a
+        string where they are numbers.
     """
     if np.ndim(ood_label) != 0:
         raise ValueError(
@@ -201,7 +202,26 @@ def is_ood_label(y, ood_label):
         )
     if ood_label is None:
         return np.zeros(len(y), dtype=bool)
+    if isinstance(ood_label, Number) and _is_text(y):
+        raise _other_kind(ood_label, "a number", y, "strings")
+    if isinstance(ood_label, str) and len(y) and y.dtype.kind in "biuf":
+        raise _other_kind(ood_label, "a string", y, "numbers")
     with warnings.catch_warnings():
-        # NumPy 1 warns when numbers are compared with a string.
+        # NumPy 1 warns when other kinds are compared with a string.
         warnings.simplefilter("ignore", FutureWarning)
         return np.broadcast_to(np.asarray(y == ood_label, dtype=bool), len(y))
+
+
+def _is_text(y):
+    """Return whether there are labels, all of them strings."""
+    return len(y) > 0 and (
+        y.dtype.kind in "UT" or all(isinstance(label, str) for label in y)
+    )
+
+
+def _other_kind(ood_label, kind, y, kinds):
+    """Return the error for a label that no row can have."""
+    return ValueError(
+        f"ood_label={ood_label!r} is {kind}, but the labels are {kinds}, such as "
+        f"{y[:1].tolist()[0]!r}: no row can have it. Make both of one kind."
+    )

@@ -29,5 +29,5 @@ def test_labels_to_learn(wrap):
         clf = make_pipeline(StandardScaler(), clf) if wrap else clf
         assert_array_equal(labels_to_learn(clf, y), expected)
     assert_array_equal(labels_to_learn(LogisticRegression(), [[2], [0], [2]]), [0, 2])
-    numbers = ConfidentClassifier(ood_label="?")
-    assert_array_equal(labels_to_learn(numbers, [1, -1, 1]), [-1, 1])
+    with pytest.raises(ValueError, match=r"ood_label='\?' .* numbers, such as -1"):
+        labels_to_learn(ConfidentClassifier(ood_label="?"), [1, -1, 1])
