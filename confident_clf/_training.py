@@ -3,7 +3,6 @@
 
 from copy import copy
 
-from confident_clf.sources._make import is_like
 from confident_clf.utils._checkpoints import Checkpoints
 from confident_clf.utils._collapse import warn_of_collapse
 from confident_clf.utils._compile import check_compiler
@@ -89,7 +88,7 @@ class TrainingMixin:
         source, target = self.net_.source, self.net_.ood_target
         began = {"ood_source": source, "ood_target": target}
         is_same = {
-            "ood_source": is_like(self._make_source(), source),
+            "ood_source": _kinds(self._make_source()) == _kinds(source),
             "ood_target": source is None or self.ood_target == target,
         }
         for name, value in began.items():
@@ -116,3 +115,8 @@ class TrainingMixin:
         params["random_state"] = None if self.random_state is None else seed
         params["classes"] = self.classes_
         return Checkpoints(self.checkpoint, fingerprint(params, arrays), seed)
+
+
+def _kinds(source):
+    """Return the classes of a source, of all those in a mixture."""
+    return None if source is None else [type(leaf) for leaf, _ in source._leaves()]

@@ -217,3 +217,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             Their learning rates follow the classifier's schedule.
         """
         return []
+
+    def _leaves(self):
+        """Return the pairs of source and share that a mixture divides into."""
+        return [(self, 1)]

@@ -67,29 +67,6 @@ def make_source(ood_source, *, gan, max_epochs, batch_size):
     )
 
 
-def is_like(source, other):
-    """Return whether two sources, or None, are of the same classes, in mixtures too.
-
-    Parameters
-    ----------
-    source, other : OODSource or None
-        The sources.
-
-    Returns
-    -------
-    bool
-        True if training with one can go on with the other.
-    """
-    if isinstance(source, MixtureOOD) and isinstance(other, MixtureOOD):
-        return _classes_of(source) == _classes_of(other)
-    return type(source) is type(other)
-
-
-def _classes_of(mixture):
-    """Return the classes of the sources of a mixture."""
-    return [type(source) for source, _ in mixture._leaves()]
-
-
 def _not_none(ood_source):
     """Refuse None in a list: a share of no samples means nothing."""
     if ood_source is None:

@@ -102,10 +102,9 @@ class MixtureOOD(OODSource):
             )
         leaves = []
         for source, share in zip(self.sources, shares, strict=True):
-            inner = (
-                source._leaves() if isinstance(source, MixtureOOD) else [(source, 1)]
-            )
-            leaves += [(leaf, part * share / sum(shares)) for leaf, part in inner]
+            leaves += [
+                (leaf, part * share / sum(shares)) for leaf, part in source._leaves()
+            ]
         return leaves
 
     def step(self, x: Tensor, net) -> dict[str, Tensor]:
