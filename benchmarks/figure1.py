@@ -66,8 +66,8 @@ BEYOND = {
 }
 REGIMES = PAPER | BEYOND
 TO_CHOOSE = ["cross entropy", "joint", *BEYOND]
-# Beside the paper's: noise, what --choose made of it, and noise with the GAN's samples.
-REPORTED = [*PAPER, "noise", "noise, beta=1", "joint + noise"]
+# Beside the paper's: noise, noise with the GAN's samples, and what --choose made of it.
+REPORTED = [*PAPER, "noise", "joint + noise", "joint + noise, beta=1"]
 REFERENCE = {
     "module": VGG,
     "generator": partial(DCGenerator, width=64),

@@ -25,6 +25,7 @@ COLORS = {
     "noise": "tab:purple",
     "noise, beta=1": "tab:pink",
     "joint + noise": "tab:brown",
+    "joint + noise, beta=1": "tab:olive",
 }
 SEEN = {
     "explicit": {"fashion": ["MNIST"], "cifar": ["street-view characters"]},
