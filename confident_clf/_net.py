@@ -1,61 +1,37 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The training step: a skorch net whose players move in turn."""
 
-import dis
 import math
 from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
+from functools import partial
 
 import torch
 from sklearn.base import clone
-from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from skorch.callbacks import EarlyStopping, EpochTimer, PrintLog
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from confident_clf._predicting_net import PredictingNet
 from confident_clf._training_state import restore, state_of
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.modules._batch_norm import statistics_of_first
 from confident_clf.modules._head import find_head, recorded_inputs
-from confident_clf.modules._trial import keeps_nothing
 from confident_clf.utils._batches import EpochMeans, ShuffledBatches, resident
+from confident_clf.utils._callbacks import any_overrides, comes_from_raise
 from confident_clf.utils._compile import compiled
 from confident_clf.utils._divergence import DivergenceError, check_weights, located
-from confident_clf.utils._inference import (
-    environment,
-    map_padded,
-    sizes_that_round_alike,
-)
 from confident_clf.utils._optim import descend
 from confident_clf.utils._precision import in_full
 from confident_clf.utils._schedules import ScheduledRates
 from confident_clf.utils._tensors import as_float
-from confident_clf.utils._threads import one_thread
 
 
 class StopTraining(Exception):
     """A callback asks to end the training."""
 
 
-def _watches_batches(named_callback):
-    """Return whether a callback does something at the begin or the end of a batch."""
-    kind = type(named_callback[1])
-    return (kind.on_batch_begin, kind.on_batch_end) != (
-        Callback.on_batch_begin,
-        Callback.on_batch_end,
-    )
-
-
-def _comes_from_raise(error):
-    """Return whether an exception was raised by a statement, not by a signal."""
-    innermost = error.__traceback__
-    while innermost.tb_next is not None:
-        innermost = innermost.tb_next
-    code = innermost.tb_frame.f_code.co_code
-    return code[innermost.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-
-
-class JointNet(NeuralNet):
+class JointNet(PredictingNet):
     """Classifier and out-of-distribution source, trained in turn on every batch.
 
     The players are `module_` (the classifier) with `optimizer_`, and the networks of
@@ -124,13 +100,23 @@ class JointNet(NeuralNet):
         self.inference_sizes_ = None, None
         return self
 
-    def get_iterator(self, dataset, training=False):
-        """Return batches that are slices of the data set's tensors."""
-        return ShuffledBatches(dataset.tensors, self.batch_size)
+    def initialize_callbacks(self):
+        """Make the callbacks, and see whether one of them looks at gradients."""
+        super().initialize_callbacks()
+        self.gradients_watched_ = any_overrides(self.callbacks_, "on_grad_computed")
+        return self
 
-    def get_split_datasets(self, X, y=None, **fit_params):
-        """Return the pair of training and validation data that `fit_tensors` made."""
-        return X
+    def fit_loop(self, X, y=None, epochs=None):
+        """Train for some epochs on the pair of data sets that `fit_tensors` made."""
+        self.check_training_readiness()
+        data = dict(zip(("dataset_train", "dataset_valid"), X, strict=True))
+        train, valid = (s and ShuffledBatches(s.tensors, self.batch_size) for s in X)
+        for _ in range(epochs):
+            self.notify("on_epoch_begin", **data)
+            self.run_single_epoch(train, True, "train", self.train_step)
+            self.run_single_epoch(valid, False, "valid", self.validation_step)
+            self.notify("on_epoch_end", **data)
+        return self
 
     def fit_tensors(
         self,
@@ -156,7 +142,7 @@ class JointNet(NeuralNet):
         resumes = checkpoints is not None and checkpoints.state is not None
         self._prepare_source(x, x_ood, resumes)
         data = TensorDataset(*resident((x, y), self.device))
-        n_steps = epochs * len(self.get_iterator(data, training=True))
+        n_steps = epochs * len(ShuffledBatches(data.tensors, self.batch_size))
         self.rates_ = ScheduledRates(lr_schedule, self.every_optimizer(), n_steps)
         try:
             players = self.module_, self.source and self.source_
@@ -230,16 +216,6 @@ class JointNet(NeuralNet):
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
-    def threads(self):
-        """Use as many threads as the networks are worth."""
-        return one_thread(self.single_thread)
-
-    def workers(self):
-        """Return how many batches to predict at once, each in a thread of its own."""
-        can_share = self.single_thread and keeps_nothing(self.module_)
-        # Python's lock, which each layer's call takes, leaves no work for more than 8.
-        return min(torch.get_num_threads(), 8) if can_share else 1
-
     @contextmanager
     def _early_stopping(self, patience):
         """Stop, for this fit only, when the loss on held-out samples stops falling."""
@@ -267,7 +243,7 @@ class JointNet(NeuralNet):
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as error:
-            if not _comes_from_raise(error):
+            if not comes_from_raise(error):
                 raise
             raise StopTraining from None
         if method_name == "on_epoch_end":
@@ -317,12 +293,13 @@ class JointNet(NeuralNet):
         callback of every batch, which takes longer than a small network's layer. Here
         that is done only for callbacks that look at batches.
         """
-        watched = any(map(_watches_batches, self.callbacks_))
+        watched = any_overrides(self.callbacks_, "on_batch_begin", "on_batch_end")
         losses = EpochMeans()
         with located(len(self.history), self.every_optimizer()[::-1]) as place:
             for place.batch, batch in enumerate(iterator or (), start=1):
                 if watched:
                     self.notify("on_batch_begin", batch=batch, training=training)
+                    self._set_training(training)  # a callback may have predicted
                 if training:
                     self.rates_.set_next()
                 step = step_fn(batch, **fit_params)
@@ -362,15 +339,35 @@ class JointNet(NeuralNet):
         if self.augment is not None:
             x = self._augmented(x)
         losses = {}
+        before_step = None
+        if self.gradients_watched_:
+            before_step = partial(self._notify_of_gradients, batch)
         with self._precision():
             if self.source is not None:
                 losses |= self.source_.step(x, self)
-            classifier_losses, logits = self._step_classifier(x, y)
+            classifier_losses, logits = self._step_classifier(x, y, before_step)
             losses |= classifier_losses
             if self.source is not None:
                 losses |= self.source_.finish_step(self)
         self.epoch_losses_.add(losses, len(x))
         return {"loss": losses["classifier_loss"], "y_pred": logits}
+
+    def _notify_of_gradients(self, batch):
+        """Let the callbacks see, and change, the gradients of the classifier."""
+        named_parameters = list(self.module_.named_parameters())
+        try:
+            with torch.autocast(torch.device(self.device).type, enabled=False):
+                self.notify(
+                    "on_grad_computed",
+                    named_parameters=named_parameters,
+                    batch=batch,
+                    training=True,
+                )
+        except StopTraining:
+            if self.source is not None:
+                self.source_.end_epoch()  # it forgets the batch
+            raise
+        self._set_training(True)  # a callback may have predicted
 
     def validation_step(self, batch, **fit_params):
         """Return the cross entropy on held-out samples."""
@@ -399,7 +396,7 @@ class JointNet(NeuralNet):
             f"{tuple(x.shape)} and {x.dtype}; it returned {returned}."
         )
 
-    def _step_classifier(self, x, y):
+    def _step_classifier(self, x, y, before_step=None):
         """Move the classifier down eq. (1): CE + beta * KL(U || p(. | x_ood))."""
         smoothing = {"label_smoothing": self.label_smoothing}
         if self.source is None:
@@ -417,7 +414,9 @@ class JointNet(NeuralNet):
                 "kl" if self.ood_target == "uniform" else "reject_loss": ood,
             }
             shared = self.source_.shared_inputs()
-        descend(loss, self.optimizer_, "classifier", also=shared)
+        descend(
+            loss, self.optimizer_, "classifier", also=shared, before_step=before_step
+        )
         losses = {name: value.detach() for name, value in losses.items()}
         return losses, logits.detach()
 
@@ -454,47 +453,3 @@ class JointNet(NeuralNet):
         """Return the loss of the classifier on out-of-distribution samples."""
         loss = kl_to_uniform if self.ood_target == "uniform" else reject_loss
         return loss(logits)
-
-    def logits(self, x):
-        """Return the logits of samples, the same whatever batch they come in.
-
-        Parameters
-        ----------
-        x : ndarray of shape (n, *input_shape), float32 or uint8
-            The samples.
-
-        Returns
-        -------
-        ndarray of shape (n, K), float32
-            Unnormalised log-probabilities.
-        """
-        self._set_training(False)
-        workers = self.workers()
-        with self.threads():
-            environment_, sizes = self.inference_sizes_
-            if environment(self.device) != environment_:
-                sizes = None
-            return map_padded(
-                torch.inference_mode()(lambda batch: self.module_(as_float(batch))),
-                x,
-                device=self.device,
-                sizes=sizes,
-                workers=workers,
-            )
-
-    def choose_inference_sizes(self, input_shape):
-        """Find the sizes of batches that round alike here, unless that is known.
-
-        They depend on shapes, not on weights: training that goes on changes nothing.
-        """
-        here = environment(self.device)
-        if self.inference_sizes_[0] != here:
-            self._set_training(False)
-            sizes = sizes_that_round_alike(self.module_, input_shape, self.device)
-            self.inference_sizes_ = here, sizes
-
-    def sample(self, n):
-        """Return `n` samples of the source, ndarray (n, *input_shape), float32."""
-        self._set_training(False)
-        with self.threads(), torch.inference_mode():
-            return self.source_.sample(n).cpu().numpy()

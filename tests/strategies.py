@@ -14,7 +14,7 @@ from scipy import sparse
 
 import confident_clf
 from confident_clf import DivergenceError
-from confident_clf._net import _comes_from_raise
+from confident_clf.utils._callbacks import comes_from_raise
 
 OURS = str(Path(confident_clf.__file__).parent)
 THEIRS = str(Path(sklearn.__file__).parent)
@@ -55,7 +55,7 @@ def is_documented(error):
     file = innermost.tb_frame.f_code.co_filename
     if not isinstance(error, (ValueError, TypeError, DivergenceError)):
         return False
-    on_purpose = file.startswith(OURS) and _comes_from_raise(error)
+    on_purpose = file.startswith(OURS) and comes_from_raise(error)
     return len(str(error)) > 15 and (on_purpose or file.startswith(THEIRS))
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
 from confident_clf import ConfidentClassifier
@@ -275,6 +275,38 @@ def test_of_another_fit(change, data, message, tmp_path, stop_after):
     with pytest.raises(ValueError, match=f"(?s){message}.*another folder, or delete"):
         fast(**{"checkpoint": tmp_path, **change}).fit(*data)
     assert sorted(os.listdir(tmp_path)) == files
+
+
+class Rate:
+    """A user's schedule that is an object."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, progress):
+        return self.factor
+
+
+@pytest.mark.parametrize(
+    ("make", "one", "other", "message"),
+    [
+        (
+            lambda patience: {"callbacks": [EarlyStopping("train_loss", patience)]},
+            *(1, 9, "callbacks was .*patience: 1, .* is .*patience: 9"),
+        ),
+        (
+            lambda factor: {"lr_schedule": Rate(factor)},
+            *(0.0, 1.0, r"Rate{factor: 0.0}, is .*Rate{factor: 1.0}"),
+        ),
+    ],
+)
+def test_objects_are_told_by_their_attributes(make, one, other, message, tmp_path):
+    """Check that a new object with the same is the same fit, and no other is."""
+    plain = partial(fast, ood_source=None, checkpoint=tmp_path)
+    scores = [plain(**make(one)).fit(X, Y).decision_function(X) for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+    with pytest.raises(ValueError, match=message):
+        plain(**make(other)).fit(X, Y)
 
 
 def test_what_does_not_matter(tmp_path, stop_after):

@@ -7,28 +7,29 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback, GradientNormClipping
 from torch.nn import functional as F
 
+from confident_clf import ConfidentClassifier, DivergenceError
 from confident_clf._net import JointNet
 from confident_clf.modules import MLP
 from confident_clf.sources import ExplicitOOD, JointGAN, MixtureOOD, OODSource
 from confident_clf.utils._batches import EpochMeans
 
 
-def make_net(source, module=None, beta=0.5):
+def make_net(source, module=None, beta=0.5, **params):
     """Return a net whose source has seen 40 rows of 3 features, and those rows."""
     torch.manual_seed(0)
     x = 2 + 3 * torch.randn(40, 3)
+    defaults = {"optimizer": torch.optim.Adam, "lr": 0.01, "batch_size": 20}
     net = JointNet(
         module or partial(MLP, (3,), 4, hidden=(8,)),
         source=source,
         beta=beta,
-        optimizer=torch.optim.Adam,
-        lr=0.01,
         max_epochs=1,
-        batch_size=20,
         device="cpu",
         verbose=0,
+        **{**defaults, **params},
     ).initialize()
     if source is not None:
         net.source_.prepare(x, x + 10, torch.device("cpu"))
@@ -278,3 +279,114 @@ def test_keyboard_interrupt_is_not_swallowed():
     net, x = make_net(CtrlC())
     with pytest.raises(KeyboardInterrupt):
         net.fit_tensors(x, torch.arange(40) % 4, None, epochs=1)
+
+
+@pytest.mark.parametrize("source", [None, JointGAN(), JointGAN(share_samples=True)])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_clipped_gradients_are_what_moves_the_weights(source, bfloat16):
+    """Check the length of a step of plain descent: the rate times the clipped norm."""
+    clip = GradientNormClipping(1e-3)
+    params = {"optimizer": torch.optim.SGD, "lr": 0.5, "batch_size": 40}
+    net, x = make_net(source, callbacks=[clip], bfloat16=bfloat16, **params)
+    before = torch.nn.utils.parameters_to_vector(net.module_.parameters())
+    net.fit_tensors(x, torch.arange(40) % 4, None, epochs=1)
+    after = torch.nn.utils.parameters_to_vector(net.module_.parameters())
+    assert (after - before).norm().item() == pytest.approx(0.5e-3, rel=1e-3)
+
+
+class Gradients(Callback):
+    """Keep what a callback is told of gradients; then do something to them."""
+
+    def __init__(self, change=lambda gradient: None):
+        self.change = change
+        self.seen = []
+
+    def on_grad_computed(self, net, named_parameters, batch, training, **kwargs):
+        net.predict_proba(batch[0].numpy())
+        gradients = {name: p.grad.norm().item() for name, p in named_parameters}
+        self.seen.append((gradients, len(batch[0]), training))
+        for _, parameter in named_parameters:
+            self.change(parameter.grad)
+
+
+def test_what_callbacks_are_told_of_gradients():
+    """Check names, batches and the mode of the module, for a fit of two epochs."""
+    net, x = make_net(JointGAN(), callbacks=[Gradients()])
+    net.fit_tensors(x, torch.arange(40) % 4, None, epochs=2)
+    seen = dict(net.callbacks_)["Gradients"].seen
+    names = {name for name, _ in net.module_.named_parameters()}
+    assert [(set(g), n, training) for g, n, training in seen] == [(names, 20, True)] * 4
+    assert all(norm > 0 for norm in seen[0][0].values())
+
+
+def test_a_callback_may_mend_or_spoil_gradients():
+    """Check that zeros stand still, and that NaN does not reach the weights."""
+    y = torch.arange(40) % 4
+    zeros = Gradients(torch.Tensor.zero_)
+    net, x = make_net(None, callbacks=[zeros], optimizer=torch.optim.SGD)
+    before = [p.clone() for p in net.module_.parameters()]
+    net.fit_tensors(x, y, None, epochs=1)
+    assert all(map(torch.equal, before, net.module_.parameters()))
+    spoil = Gradients(lambda gradient: gradient.fill_(torch.nan))
+    net, x = make_net(None, callbacks=[spoil])
+    with pytest.raises(DivergenceError) as caught:
+        net.fit_tensors(x, y, None, epochs=1)
+    assert (caught.value.epoch, caught.value.batch) == (1, 1)
+    assert all(p.isfinite().all() for p in net.module_.parameters())
+
+
+def test_a_callback_may_stop_between_gradient_and_step():
+    """Check that the net can be copied after that, and goes on."""
+
+    class Stop(Callback):
+        def on_grad_computed(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    source = JointGAN(share_samples=True)
+    net, x = make_net(source, callbacks=[Stop()])
+    net.fit_tensors(x, torch.arange(40) % 4, None, epochs=5)
+    assert len(net.history) == 1
+    net.copy().fit_tensors(x, torch.arange(40) % 4, None, epochs=1)
+
+
+class Predicting(Callback):
+    """Predict the training data at every chance, and compare with the module."""
+
+    def on_batch_end(self, net, batch, **kwargs):
+        net.predict_proba(batch[0].numpy())
+
+    def on_epoch_end(self, net, dataset_train, **kwargs):
+        x, _ = dataset_train.tensors
+        assert torch.equal(net.forward(dataset_train), net.forward(x))
+        torch.testing.assert_close(net.forward(x), net.module_.eval()(x))
+
+
+class Dropping(torch.nn.Sequential):
+    """A classifier that draws random numbers in training."""
+
+    def __init__(self):
+        super().__init__(torch.nn.Dropout(), torch.nn.Linear(3, 4))
+
+
+def test_predicting_in_a_callback_changes_nothing():
+    """Check order, and that the fit has the random numbers and mode it had without."""
+    weights = []
+    for callbacks in (None, [Predicting()]):
+        net, x = make_net(None, module=Dropping, callbacks=callbacks)
+        valid = x[:10], torch.arange(10) % 4
+        net.fit_tensors(
+            x, torch.arange(40) % 4, None, epochs=3, valid=valid, patience=3
+        )
+        weights.append(net.module_[1].weight)
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_skorchs_own_methods_give_logits(dtype):
+    """Check `predict_proba` and `forward` of a fitted net, on pixels of both kinds."""
+    x = np.random.default_rng(0).integers(256, size=(70, 1, 8, 8)).astype(dtype)
+    clf = ConfidentClassifier(max_epochs=1, batch_size=32, ood_source=None)
+    clf.fit(x, np.arange(70) % 3)
+    expected = clf.net_.logits(x)
+    np.testing.assert_allclose(clf.net_.predict_proba(x), expected, atol=1e-4)
+    np.testing.assert_allclose(clf.net_.forward(x), expected, atol=1e-4)

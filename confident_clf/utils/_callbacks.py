@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The user's callbacks."""
 
+import dis
 from copy import deepcopy
 
 from skorch.callbacks import Callback
@@ -35,3 +36,45 @@ def own_callbacks(callbacks):
                 f"got {item!r}."
             )
     return deepcopy(callbacks)
+
+
+def any_overrides(named_callbacks, *methods):
+    """Return whether a callback does something in one of the methods.
+
+    Parameters
+    ----------
+    named_callbacks : list of (str, Callback)
+        As a net has them.
+    *methods : str
+        Names of methods of :class:`skorch.callbacks.Callback`.
+
+    Returns
+    -------
+    bool
+        False if all have what they inherit, which does nothing.
+    """
+    return any(
+        getattr(type(callback), method) is not getattr(Callback, method)
+        for _, callback in named_callbacks
+        for method in methods
+    )
+
+
+def comes_from_raise(error):
+    """Return whether an exception was raised by a statement, not by a signal.
+
+    Parameters
+    ----------
+    error : BaseException
+        As it was caught.
+
+    Returns
+    -------
+    bool
+        True for a `raise` anywhere below.
+    """
+    innermost = error.__traceback__
+    while innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    code = innermost.tb_frame.f_code.co_code
+    return code[innermost.tb_lasti] == dis.opmap["RAISE_VARARGS"]

@@ -6,7 +6,7 @@ import torch
 from confident_clf.utils._divergence import refuse_non_finite
 
 
-def descend(loss, optimizer, player, *, also=()):
+def descend(loss, optimizer, player, *, also=(), before_step=None):
     """Move the parameters of `optimizer` one step down `loss`, and nothing else.
 
     Those that are frozen, by ``requires_grad_(False)``, stay as they are. In joint
@@ -23,6 +23,8 @@ def descend(loss, optimizer, player, *, also=()):
         Its name, for errors.
     also : sequence of Tensor
         Leaves that shall get their gradient too, without being moved.
+    before_step : callable or None, default=None
+        Called once the gradients are there, which it may change.
 
     Raises
     ------
@@ -44,6 +46,8 @@ def descend(loss, optimizer, player, *, also=()):
         torch.clear_autocast_cache()
     else:
         loss.backward(inputs=[*parameters, *also])
+    if before_step is not None:
+        before_step()
     refuse_non_finite(player, loss, parameters, optimizer)
     optimizer.step()
 
