@@ -204,7 +204,7 @@ def is_ood_label(y, ood_label):
         return np.zeros(len(y), dtype=bool)
     if isinstance(ood_label, Number) and _is_text(y):
         raise _other_kind(ood_label, "a number", y, "strings")
-    if isinstance(ood_label, str) and len(y) and y.dtype.kind in "biuf":
+    if isinstance(ood_label, (str, bytes)) and len(y) and y.dtype.kind in "biuf":
         raise _other_kind(ood_label, "a string", y, "numbers")
     with warnings.catch_warnings():
         # NumPy 1 warns when other kinds are compared with a string.
@@ -215,7 +215,7 @@ def is_ood_label(y, ood_label):
 def _is_text(y):
     """Return whether there are labels, all of them strings."""
     return len(y) > 0 and (
-        y.dtype.kind in "UT" or all(isinstance(label, str) for label in y)
+        y.dtype.kind in "UST" or all(isinstance(label, str) for label in y)
     )
 
 
