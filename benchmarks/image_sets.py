@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
 
 
 def load(data, name, limit=None):
@@ -32,3 +33,22 @@ def grey(images):
     weights = np.array([19595, 38470, 7471])  # ITU-R 601, in units of 2**-16
     luma = np.einsum("nchw,c->nhw", images[:, :, 2:30, 2:30].astype(int), weights)
     return ((luma + 2**15) >> 16).astype(np.uint8)[:, None]
+
+
+def padded(images, size):
+    """Return images in the middle of black ones of `size` pixels a side."""
+    border = (size - images.shape[-1]) // 2
+    return np.pad(images, ((0, 0), (0, 0), (border, border), (border, border)))
+
+
+def digits(factor):
+    """Return scikit-learn's digits, each pixel enlarged, in grey."""
+    images = (load_digits().images * 255 / 16).astype(np.uint8)
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)[:, None]
+
+
+def photographs():
+    """Return parts of scikit-learn's two photographs, 32x32 in colour."""
+    photos = np.stack(load_sample_images().images)[:, :416]
+    parts = photos.reshape(2, 13, 32, 20, 32, 3).transpose(0, 1, 3, 5, 2, 4)
+    return parts.reshape(-1, 3, 32, 32).copy()
