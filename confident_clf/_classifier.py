@@ -187,8 +187,8 @@ class ConfidentClassifier(
     :class:`sklearn.neural_network.MLPClassifier`. uint8 images are scaled to [0, 1]
     batch by batch; floats are taken as they are.
 
-    The defaults are the paper's. On images ``ood_source=["joint", "noise"], beta=1,
-    method="gen"`` detected best: see the user guide.
+    Source and score are the paper's by default. On images ``ood_source=["joint",
+    "noise"], beta=1, method="gen"`` detected best: see the user guide.
 
     There is no `sample_weight`: to mini-batches, repeating and weighting differ.
 

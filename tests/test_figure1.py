@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import auroc
@@ -132,6 +133,28 @@ def test_explicit_is_tested_on_other_images(data):
         seen = {image.tobytes() for image in seen}
         for images in sets.values():
             assert not seen & {image.tobytes() for image in images}
+
+
+def test_other_sets(data, tmp_path):
+    """Check the sets kept for the end, and the table of the scores on them."""
+    for task, shape in (("fashion", (1, 28, 28)), ("cifar", (3, 32, 32))):
+        sets = figure1.other_sets(data, task, N)
+        assert all(images.shape == (N, *shape) for images in sets.values())
+        assert all(images.dtype == np.uint8 for images in sets.values())
+        assert not sets.keys() & figure1.unknown_sets(data, task, N)[1].keys()
+    # Nine pixels for each of scikit-learn's, of up to 16 in value, in a black frame.
+    zero = figure1.other_sets(data, "fashion", N)["digits"][0, 0]
+    expected = np.kron(load_digits().images[0] * 255 / 16, np.ones((3, 3))) // 1
+    assert_array_equal(zero[2:26, 2:26], expected)
+    assert zero.sum() == expected.sum()
+    arguments = ["--data", str(data), "--others", "--tasks", "fashion", "--jobs", "1"]
+    arguments += ["--epochs", "1", "--regimes", "cross entropy", "--seeds", "3"]
+    figure1.main([*arguments, "--out", str(tmp_path)])
+    (result,) = json.loads((tmp_path / "figure1.json").read_text())
+    aurocs = [report["auroc"] for report in result["reports"]["gen"].values()]
+    cells = " | ".join(f"{value:.3f}" for value in [*aurocs, np.mean(aurocs)])
+    text = (tmp_path / "figure1.md").read_text()
+    assert f"| cross entropy | gen | {cells} |" in text
 
 
 def test_scores_are_the_classifier_s():
