@@ -39,6 +39,11 @@ class WrongInput(torch.nn.Linear):
         super().__init__(99, n_classes)
 
 
+def frozen(input_shape, n_classes):
+    """Return a network that cannot be trained."""
+    return torch.nn.Linear(*input_shape, n_classes).requires_grad_(False)
+
+
 class NotATensor(torch.nn.Linear):
     """A network that returns a pair."""
 
@@ -167,6 +172,8 @@ class NotATensor(torch.nn.Linear):
             None,
             r"module=WrongInput failed on a batch of shape \(4, 4\)",
         ),
+        ({"module": frozen}, ROWS, LABELS, None, "module=frozen has no weights to"),
+        ({"module": torch.nn.Identity}, ROWS, LABELS, None, "=Identity has no weights"),
         ({"module": NotATensor}, ROWS, LABELS, None, "must return a tensor; .* tuple"),
         (
             {"discriminator": partial(torch.nn.Linear, 4, 2)},

@@ -47,7 +47,8 @@ def build_classifier(factory, input_shape, n_classes) -> nn.Module:
     TypeError
         If the factory does not make a module.
     ValueError
-        If the images are too small for the default.
+        If the images are too small for the default, or the network has no weights to
+        train.
     """
     return _build("module", factory, input_shape, input_shape, n_classes)
 
@@ -74,7 +75,8 @@ def build_generator(factory, latent_dim, output_shape) -> nn.Module:
     TypeError
         If the factory does not make a module.
     ValueError
-        If the images are too small for the default.
+        If the images are too small for the default, or the network has no weights to
+        train.
     """
     return _build("generator", factory, output_shape, latent_dim, output_shape)
 
@@ -99,7 +101,8 @@ def build_discriminator(factory, input_shape) -> nn.Module:
     TypeError
         If the factory does not make a module.
     ValueError
-        If the images are too small for the default.
+        If the images are too small for the default, or the network has no weights to
+        train.
     """
     return _build("discriminator", factory, input_shape, input_shape)
 
@@ -125,6 +128,11 @@ def _build(role: str, factory, shape, *args) -> nn.Module:
         raise TypeError(
             f"{role}={name} must return a torch.nn.Module; it returned "
             f"{type(network).__name__}."
+        )
+    if not any(weight.requires_grad for weight in network.parameters()):
+        raise ValueError(
+            f"{role}={name} has no weights to train: there are none, or all are frozen "
+            "by requires_grad_(False). Leave one layer free."
         )
     return network
 
