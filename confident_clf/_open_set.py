@@ -159,6 +159,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y = None if y is None else check_labels(y)
         unknown_label = self._check_unknown_label(y)
         detector = self._make_detector().fit(X, y, **params)
+        # An ensemble may have learnt rows of the classifier's `ood_label` as a class.
+        check_unknown_label(unknown_label, detector.classes_)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.detector_ = detector
         self.estimator_ = detector.estimator_

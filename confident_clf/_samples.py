@@ -30,6 +30,7 @@ class SamplesMixin:
 
     def _validate_training(self, X, y):
         """Return X and y as arrays; learn the format of a sample."""
+        X = _with_dtype(X)
         with np.errstate(over="ignore"):  # what becomes infinite is refused
             X, y = validate_data(
                 self, X, y, ensure_min_samples=2, **self._conversion(X)
@@ -44,6 +45,7 @@ class SamplesMixin:
 
     def _validate(self, X, **options):
         """Return samples to predict, checked against those of `fit`."""
+        X = _with_dtype(X)
         if len(self._format.shape) > 1:
             # n_features_in_ is the number of channels: it says little about images.
             return self._check_like_fit(X, "X", **options)
@@ -55,6 +57,7 @@ class SamplesMixin:
 
     def _check_like_fit(self, X, name, **options):
         """Return samples as an array, checked to be of the format seen in `fit`."""
+        X = _with_dtype(X)
         options |= self._conversion(X)
         with np.errstate(over="ignore"):
             X = check_array(X, input_name=name, **options)
@@ -173,3 +176,14 @@ def _concatenate(one, other):
             for X in (one, other)
         )
     return np.concatenate([one, other])
+
+
+def _with_dtype(X):
+    """Return lists and tensors as arrays: their dtype tells pixels from floats."""
+    is_list = isinstance(X, (list, tuple))
+    if not is_list and hasattr(getattr(X, "dtype", np.dtype(float)), "kind"):
+        return X
+    try:
+        return np.asarray(X)
+    except (TypeError, ValueError, RuntimeError):
+        return X  # scikit-learn's validation says what is wrong

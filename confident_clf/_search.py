@@ -215,7 +215,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             routed = process_routing(self, "fit", **params)
             params, split_params = routed.estimator.fit, routed.splitter.split
         splits = self._splits(estimator, X, y, seed, split_params)
-        scorer = self._scorer(estimator, X)
+        scorer = self._scorer(estimator, X, y, splits)
         own = estimator.get_params()
         # A checkpoint is for one fit.
         name = f"{place}checkpoint"
@@ -273,7 +273,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             for train, test in cv.split(rows, y[rows])
         ]
 
-    def _scorer(self, estimator, X):
+    def _scorer(self, estimator, X, y, splits):
         """Return the scorer that `scoring` stands for."""
         if self.scoring is not None:
             return check_scoring(estimator, scoring=self.scoring)
@@ -281,6 +281,13 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         # say nothing. Texts in a list have no features to permute.
         has_features = not issparse(X) and np.ndim(_safe_indexing(X, [0])) > 1
         X_ood = "permuted" if has_features else None
+        holds_out = (np.setdiff1d(y[test], y[train]).size for train, test in splits)
+        if not has_features and not all(holds_out):
+            raise ValueError(
+                "Nothing stands in for out-of-distribution samples: no class is held "
+                "out (that takes three, of four rows or more each), and X is sparse or "
+                "has no features to permute. Pass scoring=make_ood_scorer(X_ood=...)."
+            )
         return make_ood_scorer(X_ood=X_ood, method=self.method)
 
     def predict(self, X):

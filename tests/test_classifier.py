@@ -166,6 +166,18 @@ def test_three_views_of_one_image_train_alike(digits):
     )
 
 
+@pytest.mark.parametrize("wrap", [torch.tensor, list])
+def test_pixels_in_tensors_and_lists(wrap):
+    """Check that they are scaled as those of an array are."""
+    X = np.random.default_rng(0).integers(0, 90, (40, 1, 8, 8), np.uint8)
+    y = np.arange(40) % 2
+    clf = fast(ood_source="noise", max_epochs=2).fit(X, y)
+    np.testing.assert_array_equal(clf.ood_score(wrap(X)), clf.ood_score(X))
+    other = fast(ood_source="noise", max_epochs=2).fit(wrap(X), y)
+    np.testing.assert_array_equal(other.ood_score(X), clf.ood_score(X))
+    assert other.sample_ood(1).dtype == np.uint8
+
+
 def test_samples_are_in_the_units_of_x(digits):
     """Check shape, dtype and range of `sample_ood` for every kind of X."""
     X, y, unknown = digits

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_blobs
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -328,3 +328,13 @@ def test_scikit_learn_checks_with_refusals(name, estimator):
     """Check that what scikit-learn asks of predictions holds of refusals too."""
     estimator = clone(estimator).set_params(target_tpr=0.5, cv=3)
     getattr(estimator_checks, name)(type(estimator).__name__, estimator)
+
+
+def test_ensembles_that_learn_the_ood_label():
+    """Check that a class which means unknown too is found after fit."""
+    X, y = make_blobs(200, centers=3, random_state=0)
+    member = ConfidentClassifier(ood_source=None, ood_label=-1, max_epochs=1)
+    clf = OpenSetClassifier(VotingClassifier([("a", member)], voting="soft"))
+    with pytest.raises(ValueError, match="unknown_label=-1 is a label"):
+        clf.fit(X, y - 1)
+    assert not hasattr(clf, "detector_")

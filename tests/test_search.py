@@ -377,3 +377,13 @@ def test_x_ood_routing(fits):
         detector = OODDetector(search, cv=2).fit(X, Y, X_ood=X_OOD)
     assert len(fits) == 4 * 7 and all(fit.X_ood_ is X_OOD for fit in fits)
     assert detector.n_calibration_ == 200
+
+
+def test_nothing_stands_in(fits):
+    """Check that two classes of rows that cannot be permuted are refused at once."""
+    with pytest.raises(ValueError, match="Nothing stands in for"):
+        ConfidentClassifierCV(Dense()).fit(csr_array(X), Y % 2)
+    assert not fits
+    scoring = make_ood_scorer(X_ood=csr_array(X_OOD))
+    search = ConfidentClassifierCV(Dense(), betas=[1], scoring=scoring)
+    assert search.fit(csr_array(X), Y % 2).beta_ == 1

@@ -73,11 +73,11 @@ def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
     confidence = check_scores("y_score", confidence)
     right = check_kinds(right, len(confidence))
     _check_unit_interval(confidence)
-    bins = np.ceil(confidence * n_bins).astype(np.intp)  # 1 to n_bins; 0 for exactly 0
+    # Bin b ends at b / B, and holds its end.
+    bins = np.searchsorted(np.arange(1, n_bins) / n_bins, confidence, side="left")
     # n_b times a mean over bin b is a sum, so the gap takes only one.
-    gaps = np.bincount(bins, weights=right - confidence, minlength=2)
-    gaps[1] += gaps[0]  # the first bin holds 0 too
-    return float(np.abs(gaps[1:]).sum() / len(confidence))
+    gaps = np.bincount(bins, weights=right - confidence)
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def _top_label(labels_true, probabilities, labels):

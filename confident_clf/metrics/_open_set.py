@@ -5,6 +5,7 @@ import numpy as np
 
 from confident_clf.metrics._checks import check_kinds, check_scores
 from confident_clf.metrics._counts import area_under_roc
+from confident_clf.utils._validation import is_text
 
 
 def oscr(y_true, y_score, y_correct):
@@ -139,7 +140,8 @@ def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or `unknown_label` is a number and the predictions are
+        strings, or the other way round.
 
     Examples
     --------
@@ -154,7 +156,13 @@ def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):
             f"{y_true.shape} and {y_pred.shape}. Pass the labels of the samples that "
             "were predicted."
         )
-    accepted = y_pred != unknown_label
+    if is_text(y_pred) != isinstance(unknown_label, str) and len(y_pred):
+        raise ValueError(
+            f"unknown_label={unknown_label!r} is not of the kind of y_pred, such as "
+            f"{y_pred[:1].tolist()[0]!r}. Pass the unknown_label that was predicted."
+        )
+    is_nan = unknown_label != unknown_label
+    accepted = y_pred == y_pred if is_nan else y_pred != unknown_label
     if not accepted.any():
         return np.nan
     return float(np.mean(y_true[accepted] == y_pred[accepted]))

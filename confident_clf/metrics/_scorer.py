@@ -17,7 +17,7 @@ from confident_clf.metrics._detection import (
 )
 from confident_clf.metrics._open_set import aurc, oscr
 from confident_clf.metrics._synthetic import SYNTHETIC, synthetic_ood
-from confident_clf.scores._response import id_confidence
+from confident_clf.scores._response import id_confidence, unwrap
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
 
@@ -137,7 +137,9 @@ class _OODScorer:
         """Return the metric of an estimator, greater for better."""
         y_score = id_confidence(estimator, X, self.method)
         y_true = _is_id(estimator, y, len(y_score))
-        arguments = [_is_right(estimator, X, y)] if self.function in _OPEN_SET else []
+        arguments = []
+        if self.function in _OPEN_SET:
+            arguments = [_is_right(estimator, X, y) & y_true]
         if self.X_ood is not None and y_true.any():
             ood_score = id_confidence(estimator, self._ood(X, y_true), self.method)
             no = np.zeros(len(ood_score), dtype=bool)
@@ -235,7 +237,10 @@ def _is_right(estimator, X, y):
             f"{type(estimator).__name__}{' without y' if y is None else ''}. Use "
             "metric='auroc'."
         )
-    return np.ravel(estimator.predict(X)) == np.ravel(y)
+    estimator, X = unwrap(estimator, X)
+    # What an OpenSetClassifier refuses has a class all the same.
+    classifier = estimator.estimator_ if hasattr(estimator, "detector_") else estimator
+    return np.ravel(classifier.predict(X)) == np.ravel(y)
 
 
 def _one_kind(is_id, estimator):

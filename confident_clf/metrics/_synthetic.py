@@ -27,7 +27,7 @@ def synthetic_ood(X, kind):
     """Return as many out-of-distribution samples as there are samples.
 
     Each feature, each pixel of images too, is drawn independently of the others, always
-    with the same random numbers. Integers stay integers.
+    with the same random numbers. Integers stay integers, booleans booleans.
 
     Parameters
     ----------
@@ -74,6 +74,8 @@ def _draw(values, kind, rng):
             f"{values.dtype}. Use X_ood='permuted', or pass X_ood as an array."
         )
     drawn = SYNTHETIC[kind](values, rng)
+    if values.dtype.kind == "b":
+        return drawn >= 0.5
     if values.dtype.kind in "iu" and kind != "permuted":
         limits = np.iinfo(values.dtype)
         drawn = np.clip(np.rint(drawn), limits.min, limits.max)

@@ -55,7 +55,7 @@ def id_confidence(estimator, X, method=None):
     >>> id_confidence(clf, [[0.0], [99.0]]).round(1).tolist()
     [-0.5, -0.0]
     """
-    estimator, X = _unwrap(estimator, X)
+    estimator, X = unwrap(estimator, X)
     confidence = np.asarray(_response(estimator, method)(X), dtype=np.float64)
     if np.isnan(confidence).any():
         raise ValueError(
@@ -83,7 +83,7 @@ def check_method(estimator, method):
     ValueError
         If there is no such method.
     """
-    _response(_unwrap(estimator)[0], method)
+    _response(unwrap(estimator)[0], method)
 
 
 def to_be_fitted(estimator, method):
@@ -126,19 +126,34 @@ def _last_to_be_fitted(estimator):
     return estimator
 
 
-def _unwrap(estimator, X=None):
-    """Return the estimator that scores, and X as it arrives there."""
+def unwrap(estimator, X=None):
+    """Return the estimator that scores, and X as it arrives there.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Pipelines, searches and frozen estimators are looked into.
+    X : array-like of shape (n_samples, ...) or None, default=None
+        Samples, where the estimator is fitted.
+
+    Returns
+    -------
+    estimator : estimator
+        The last step.
+    X : array-like or None
+        As the steps before it transform X.
+    """
     if isinstance(estimator, FrozenEstimator):
-        return _unwrap(estimator.estimator, X)
+        return unwrap(estimator.estimator, X)
     if isinstance(estimator, BaseSearchCV):
         best = getattr(estimator, "best_estimator_", estimator.estimator)
-        return _unwrap(best, X)
+        return unwrap(best, X)
     if isinstance(estimator, Pipeline):
         for _, step in estimator.steps[:-1]:
             # "passthrough", None and resamplers have no transform.
             if X is not None and hasattr(step, "transform"):
                 X = step.transform(X)
-        return _unwrap(estimator.steps[-1][1], X)
+        return unwrap(estimator.steps[-1][1], X)
     return estimator, X
 
 

@@ -202,7 +202,7 @@ def is_ood_label(y, ood_label):
         )
     if ood_label is None:
         return np.zeros(len(y), dtype=bool)
-    if isinstance(ood_label, Number) and _is_text(y):
+    if isinstance(ood_label, Number) and is_text(y):
         raise _other_kind(ood_label, "a number", y, "strings")
     if isinstance(ood_label, (str, bytes)) and len(y) and y.dtype.kind in "biuf":
         raise _other_kind(ood_label, "a string", y, "numbers")
@@ -212,8 +212,19 @@ def is_ood_label(y, ood_label):
         return np.broadcast_to(np.asarray(y == ood_label, dtype=bool), len(y))
 
 
-def _is_text(y):
-    """Return whether there are labels, all of them strings."""
+def is_text(y):
+    """Return whether there are labels, all of them strings.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Labels.
+
+    Returns
+    -------
+    bool
+        False without labels.
+    """
     return len(y) > 0 and (
         y.dtype.kind in "UST" or all(isinstance(label, str) for label in y)
     )

@@ -92,3 +92,14 @@ def test_inputs_unchanged():
     y_true, y_score = np.array([1, 0]), np.array([0.2, 0.0])
     y_true.flags.writeable = y_score.flags.writeable = False
     assert type(expected_calibration_error(y_true, y_score)) is float
+
+
+def test_bins_hold_their_ends():
+    """Check confidences that are b / B, where b / B * B rounds to more than b."""
+    for n_bins in (10, 15, 49, 100):
+        ends = np.arange(1, n_bins + 1) / n_bins
+        # Right where b is even: alone in its bin, each is as far from 0 or 1 as it is.
+        right = np.arange(1, n_bins + 1) % 2 == 0
+        expected = np.abs(right - ends).mean()
+        value = expected_calibration_error(right, ends, n_bins=n_bins)
+        assert value == pytest.approx(expected, rel=1e-12)

@@ -11,6 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, auc, make_scorer
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from confident_clf import OpenSetClassifier
 from confident_clf.metrics import (
@@ -188,3 +190,31 @@ def test_refused(call, message):
     """Check that impossible arguments are refused with their values."""
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("metric", ["oscr", "aurc"])
+def test_scorers_of_open_set_classifiers(metric):
+    """Check that what is refused is scored by its class, whatever others are called."""
+    X, y = make_blobs(300, centers=3, cluster_std=3.0, random_state=0)
+    known = y < 2
+    scorer = make_ood_scorer(metric)
+    wrapped = make_pipeline(
+        StandardScaler(), OpenSetClassifier(LogisticRegression(), target_tpr=0.8, cv=3)
+    ).fit(X[known], y[known])
+    alone = make_pipeline(wrapped[0], wrapped[1].estimator_)
+    expected = scorer(alone, X, y)
+    assert scorer(wrapped, X, y) == expected
+    assert scorer(wrapped, X, np.where(known, y, -1)) == expected
+    assert (wrapped.predict(X[known]) == -1).mean() > 0.1
+
+
+def test_accepted_accuracy_of_other_kinds():
+    """Check NaN for refused samples, and that labels of two kinds are refused."""
+    predicted = [0.0, 1.0, np.nan, np.nan]
+    assert accepted_accuracy([0, 0, 1, 1], predicted, unknown_label=np.nan) == 0.5
+    with pytest.raises(ValueError, match=r"unknown_label=-1 is not .* such as 'a'"):
+        accepted_accuracy(["a", "b"], ["a", "unknown"])
+    with pytest.raises(
+        ValueError, match=r"unknown_label='unknown' is not .* such as 1"
+    ):
+        accepted_accuracy([1, 2], [1, -1], unknown_label="unknown")

@@ -125,3 +125,14 @@ def test_unknown_name():
     message = r"X_ood='normal' is no kind .*'gaussian', 'permuted', 'uniform'"
     with pytest.raises(ValueError, match=message):
         make_ood_scorer(X_ood="normal")
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "uniform"])
+def test_booleans(kind):
+    """Check that they stay booleans, of both values, as many as numbers would be."""
+    X = np.random.default_rng(0).random((4000, 2)) < [0.5, 0.9]
+    drawn = synthetic_ood(X, kind)
+    assert drawn.dtype == bool
+    numbers = synthetic_ood(X.astype(float), kind)
+    assert_array_equal(drawn, numbers >= 0.5)
+    assert 0.4 < drawn[:, 0].mean() < 0.6
