@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from quality import RESULTS, environment, made_with
+from quality import RESULTS, environment, made_with, table
 from selection import load
 from sklearn.model_selection import GridSearchCV
 
@@ -116,21 +116,18 @@ def _candidate_table(runs):
     """Return the lines of the table of all candidates, mean and spread over seeds."""
     columns = list(next(iter(runs[0]["figures"].values())))
     heads = [c if c == "accuracy" else f"AUROC, {c}" for c in columns]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(columns) + 1) + "|"]
+    rows = []
     for name in runs[0]["figures"]:
         values = [[r["figures"][name][c] for r in runs] for c in columns]
         cells = [f"{np.mean(v):.4f} ± {np.std(v):.4f}" for v in values]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+        rows.append([name, *cells])
+    return table(["candidate", *heads], rows)
 
 
 def _search_table(runs):
     """Return the lines of the table of picks and regrets."""
     sets = [c for c in runs[0]["figures"][DEFAULT] if c != "accuracy"]
-    lines = [
-        "| chosen by | by seed | " + " | ".join(f"regret, {s}" for s in sets) + " |",
-        "|---" * (len(sets) + 2) + "|",
-    ]
+    rows = []
     rules = {name: [r["picks"][name] for r in runs] for name in SEARCHES}
     rules |= {name: [name] * len(runs) for name in ("cross entropy", DEFAULT)}
     for rule, picks in rules.items():
@@ -141,8 +138,8 @@ def _search_table(runs):
                 for r, pick in zip(runs, picks, strict=True)
             ]
             cells.append(f"{np.mean(regrets):.4f} ({max(regrets):.4f})")
-        lines.append(f"| {rule} | {', '.join(picks)} | {' | '.join(cells)} |")
-    return lines
+        rows.append([rule, ", ".join(picks), *cells])
+    return table(["chosen by", "by seed", *(f"regret, {s}" for s in sets)], rows)
 
 
 def main():

@@ -3,7 +3,7 @@
 
 import matplotlib
 import numpy as np
-from quality import made_with
+from quality import made_with, table
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -128,15 +128,6 @@ def _regimes(runs):
     return [*(name for name in COLORS if name in there), *sorted(there - COLORS.keys())]
 
 
-def _table(header, rows):
-    """Return the lines of a table."""
-    return [
-        f"| {' | '.join(header)} |",
-        "|---" * len(header) + "|",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
-
-
 def _cell(values, digits=3):
     """Return mean and spread of some figures."""
     mean = f"{np.mean(values):.{digits}f}"
@@ -157,7 +148,7 @@ def _accuracy(runs):
             _cell([r["seconds"] for r in of_regime], 0),
         ]
         rows.append([regime, seeds, *cells])
-    return _table(["training", "seeds", "accuracy", "ECE", "fit, s"], rows)
+    return table(["training", "seeds", "accuracy", "ECE", "fit, s"], rows)
 
 
 def _by_set(runs, task):
@@ -171,7 +162,7 @@ def _by_set(runs, task):
             mark = " (seen)" if is_seen(task, regime, name) else ""
             rows.append([regime + mark, *cells])
         lines += ["", f"{name}, maximum class probability.", ""]
-        lines += _table(["training", *METRICS.values()], rows)
+        lines += table(["training", *METRICS.values()], rows)
     return lines
 
 
@@ -189,7 +180,7 @@ def _by_method(runs):
             means = [_means(runs, regime, method)[chosen] for regime in regimes]
             rows.append([method, *(f"{m.mean():.3f}, {m.min():.3f}" for m in means)])
         text = f"AUROC by score, {what}: mean over unknown sets, and the worst of them."
-        lines += ["", text, "", *_table(["score", *regimes], rows)]
+        lines += ["", text, "", *table(["score", *regimes], rows)]
     return lines
 
 
@@ -221,7 +212,7 @@ def _gap(runs, task):
         "that explicit never saw; - where explicit is not .01 above."
     )
     header = ["unknown set", "cross entropy", "explicit", *regimes]
-    return ["", text, "", *_table(header, rows)]
+    return ["", text, "", *table(header, rows)]
 
 
 def _choice(trials):
@@ -235,7 +226,7 @@ def _choice(trials):
         "What is chosen by, without OOD data: mean AUROC over stand-ins "
         f"({', '.join(unknown_sets(trials))}) and splits of the training images."
     )
-    return ["", text, "", *_table(["score", *regimes], rows)]
+    return ["", text, "", *table(["score", *regimes], rows)]
 
 
 def _chosen(trials, runs):
@@ -295,7 +286,7 @@ def _others(runs):
     ]
     text = f"AUROC on other sets, looked at after all else was settled; seeds {seeds}."
     header = ["training", "score", *unknown_sets(runs), "mean"]
-    return ["", text, "", *_table(header, rows)]
+    return ["", text, "", *table(header, rows)]
 
 
 def draw(results, out):

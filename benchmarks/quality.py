@@ -201,15 +201,24 @@ def to_markdown(results):
             continue
         n = f"{rows[0]['n_in']} known and {rows[0]['n_out']} unknown test samples"
         lines += ["", f"## {task}", "", f"{TITLES[task]}; {n}.", ""]
-        lines.append("| regime | seeds | " + " | ".join(COLUMNS.values()) + " |")
-        lines.append("|---" * (len(COLUMNS) + 2) + "|")
+        cells = []
         for regime in regimes:
             runs = [r for r in rows if r["regime"] == regime]
             if runs:
                 seeds = " ".join(str(r["seed"]) for r in runs)
-                cells = [_cell([r[key] for r in runs], key) for key in COLUMNS]
-                lines.append(f"| {regime} | {seeds} | " + " | ".join(cells) + " |")
+                figures = [_cell([r[key] for r in runs], key) for key in COLUMNS]
+                cells.append([regime, seeds, *figures])
+        lines += table(["regime", "seeds", *COLUMNS.values()], cells)
     return "\n".join(lines) + "\n"
+
+
+def table(header, rows):
+    """Return the lines of a table."""
+    return [
+        f"| {' | '.join(header)} |",
+        "|---" * len(header) + "|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
 
 
 def key(result):

@@ -28,7 +28,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from quality import LOADERS, RESULTS, environment, made_with
+from quality import LOADERS, RESULTS, environment, made_with, table
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import make_ood_scorer
@@ -186,13 +186,12 @@ def _summary(results):
         "Mean regret over all tasks, seeds and unknown sets; in brackets how often the "
         "pick was worse than cross entropy, and by how much at most.",
         "",
-        "| picked by | seeds seen | seeds not seen |",
-        "|---|---|---|",
     ]
-    for rule in seen:
-        cells = [_versus(of[rule], of["cross entropy"]) for of in (seen, new) if of]
-        lines.append(f"| {rule} | {' | '.join(cells)} |")
-    return lines
+    rows = [
+        [rule, *(_versus(of[rule], of["cross entropy"]) for of in (seen, new) if of)]
+        for rule in seen
+    ]
+    return lines + table(["picked by", "seeds seen", "seeds not seen"], rows)
 
 
 def _versus(regrets, plain):
@@ -210,29 +209,22 @@ def _candidate_table(results, task):
     lines = [
         f"{len(seconds)} fits, {sum(seconds) / 60:.0f} minutes in all.",
         "",
-        "| candidate | accuracy | "
-        + " | ".join(f"AUROC, {name}" for name in sets)
-        + " |",
-        "|---" * (len(sets) + 2) + "|",
     ]
+    rows = []
     for candidate in CANDIDATES:
         runs = [r for r in full if r["candidate"] == candidate]
         columns = [[r["accuracy"] for r in runs]]
         columns += [[r["auroc"][name] for r in runs] for name in sets]
         cells = [f"{np.mean(c):.3f} ± {np.std(c):.3f}" for c in columns]
-        lines.append(f"| {candidate} | {' | '.join(cells)} |")
-    return lines
+        rows.append([candidate, *cells])
+    header = ["candidate", "accuracy", *(f"AUROC, {name}" for name in sets)]
+    return lines + table(header, rows)
 
 
 def _regret_table(rows):
     """Return the lines of the table of regrets by rule and unknown set."""
     sets = list(dict.fromkeys(name for _, name, *_ in rows))
-    lines = [
-        "| picked by | picks, by seed | "
-        + " | ".join(f"regret, {s}" for s in sets)
-        + " |",
-        "|---" * (len(sets) + 2) + "|",
-    ]
+    cells_by_rule = []
     for rule in dict.fromkeys(row[2] for row in rows):
         of_rule = [row for row in rows if row[2] == rule]
         chosen = ", ".join(row[3] for row in of_rule if row[1] == sets[0])
@@ -240,8 +232,9 @@ def _regret_table(rows):
         for name in sets:
             values = [row[4] for row in of_rule if row[1] == name]
             cells.append(f"{np.mean(values):.3f} ({np.max(values):.3f})")
-        lines.append(f"| {rule} | {chosen} | {' | '.join(cells)} |")
-    return lines
+        cells_by_rule.append([rule, chosen, *cells])
+    header = ["picked by", "picks, by seed", *(f"regret, {s}" for s in sets)]
+    return table(header, cells_by_rule)
 
 
 def main():
