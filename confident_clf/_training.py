@@ -86,16 +86,16 @@ class TrainingMixin:
     def _check_going_on(self):
         """Raise ValueError if the training that goes on was of another kind."""
         source, target = self.net_.source, self.net_.ood_target
-        began = {"ood_source": source, "ood_target": target}
-        is_same = {
-            "ood_source": _kinds(self._make_source()) == _kinds(source),
-            "ood_target": source is None or self.ood_target == target,
-        }
-        for name, value in began.items():
-            if not is_same[name]:
+        is_like = _kinds(self._make_source()) == _kinds(source)
+        same_target = source is None or self.ood_target == target
+        for name, began, is_same in (
+            ("ood_source", source, is_like),
+            ("ood_target", target, same_target),
+        ):
+            if not is_same:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} cannot go on with a training that "
-                    f"began with {value!r}. Leave it as it was, or train anew, by fit "
+                    f"began with {began!r}. Leave it as it was, or train anew, by fit "
                     "with warm_start=False."
                 )
 

@@ -202,37 +202,35 @@ def is_ood_label(y, ood_label):
         )
     if ood_label is None:
         return np.zeros(len(y), dtype=bool)
-    if isinstance(ood_label, Number) and is_text(y):
-        raise _other_kind(ood_label, "a number", y, "strings")
-    if isinstance(ood_label, (str, bytes)) and len(y) and y.dtype.kind in "biuf":
-        raise _other_kind(ood_label, "a string", y, "numbers")
+    if is_other_kind(ood_label, y):
+        is_number = isinstance(ood_label, Number)
+        kind, kinds = ("a number", "strings") if is_number else ("a string", "numbers")
+        raise ValueError(
+            f"ood_label={ood_label!r} is {kind}, but the labels are {kinds}, such as "
+            f"{y[:1].tolist()[0]!r}: no row can have it. Make both of one kind."
+        )
     with warnings.catch_warnings():
         # NumPy 1 warns when other kinds are compared with a string.
         warnings.simplefilter("ignore", FutureWarning)
         return np.broadcast_to(np.asarray(y == ood_label, dtype=bool), len(y))
 
 
-def is_text(y):
-    """Return whether there are labels, all of them strings.
+def is_other_kind(label, y):
+    """Return whether a label is a number and those in y strings, or the reverse.
 
     Parameters
     ----------
+    label : object
+        A label.
     y : ndarray of shape (n,)
         Labels.
 
     Returns
     -------
     bool
-        False without labels.
+        True if none of y, and there are some, can equal `label`.
     """
-    return len(y) > 0 and (
-        y.dtype.kind in "UST" or all(isinstance(label, str) for label in y)
-    )
-
-
-def _other_kind(ood_label, kind, y, kinds):
-    """Return the error for a label that no row can have."""
-    return ValueError(
-        f"ood_label={ood_label!r} is {kind}, but the labels are {kinds}, such as "
-        f"{y[:1].tolist()[0]!r}: no row can have it. Make both of one kind."
-    )
+    if isinstance(label, Number):
+        is_text = y.dtype.kind in "UST" or all(isinstance(each, str) for each in y)
+        return len(y) > 0 and is_text
+    return isinstance(label, (str, bytes)) and len(y) > 0 and y.dtype.kind in "biuf"
