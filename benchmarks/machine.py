@@ -15,8 +15,8 @@ from timing import alternate, compare
 from torch.profiler import ProfilerActivity, record_function
 
 from confident_clf import ConfidentClassifier
+from confident_clf._networks._trial import flop
 from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
-from confident_clf.modules._trial import flop
 
 SHAPE, WIDTH, BATCH = (3, 32, 32), 64, 64
 

@@ -6,6 +6,7 @@ from confident_clf._detector import OODDetector
 from confident_clf._open_set import OpenSetClassifier
 from confident_clf._persistence import load, save
 from confident_clf._search import ConfidentClassifierCV
+from confident_clf._training._divergence import DivergenceError
 from confident_clf._version import __version__
 from confident_clf.metrics import (
     auroc_scorer,
@@ -13,7 +14,6 @@ from confident_clf.metrics import (
     make_ood_scorer,
     tnr_scorer,
 )
-from confident_clf.utils._divergence import DivergenceError
 
 __all__ = [
     "ConfidentClassifier",

@@ -1,56 +1,80 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The estimator: validate, encode labels, seed, build the net, predict."""
+"""The classifier: validate X and y, train a net, predict with it."""
 
-from functools import partial
+from copy import copy
 from numbers import Integral, Real
 from os import PathLike
 
+import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from confident_clf._net import JointNet
-from confident_clf._prediction import PredictionMixin
-from confident_clf._samples import SamplesMixin
-from confident_clf._training import TrainingMixin
-from confident_clf.modules._build import build_classifier
-from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
-from confident_clf.modules._trial import flop, prefer_channels_last
+from confident_clf._networks._build import ClassifierFactory
+from confident_clf._networks._trial import (
+    check_classifier,
+    flop,
+    prefer_channels_last,
+    warn_of_batch_norm,
+)
+from confident_clf._networks._view import NetworkView
+from confident_clf._samples import (
+    SampleFormat,
+    encode_labels,
+    find_classes,
+    find_input_shape,
+    hold_back,
+    split_ood_rows,
+    to_tensor,
+    validate_more,
+    validate_samples,
+    validate_training,
+    without_ood_label,
+)
+from confident_clf._training._augment import AUGMENTATIONS, resolve_augment
+from confident_clf._training._callbacks import own_callbacks
+from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
+from confident_clf._training._collapse import warn_of_collapse
+from confident_clf._training._compile import check_compiler, resolve_compile
+from confident_clf._training._divergence import DivergenceError
+from confident_clf._training._fit import train
+from confident_clf._training._net import JointNet
+from confident_clf._training._optim import adamw
+from confident_clf._training._schedules import SCHEDULES, resolve_schedule
 from confident_clf.scores import OODScore
-from confident_clf.scores._make import SCORES
+from confident_clf.scores._make import SCORES, make_score, same_score
 from confident_clf.sources import OODSource
-from confident_clf.sources._make import NAMES, make_source
-from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment
-from confident_clf.utils._callbacks import own_callbacks
-from confident_clf.utils._compile import resolve_compile
-from confident_clf.utils._device import resolve_device
-from confident_clf.utils._optim import adamw
-from confident_clf.utils._precision import use_bfloat16
-from confident_clf.utils._schedules import SCHEDULES
+from confident_clf.sources._make_source import SOURCES, make_source
+from confident_clf.utils._compute import (
+    is_small,
+    one_thread,
+    resolve_device,
+    use_bfloat16,
+)
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
-from confident_clf.utils._state import unchanged_on_error
-from confident_clf.utils._tensors import as_float
-from confident_clf.utils._threads import is_small
+from confident_clf.utils._tensors import as_float, as_tensor
+from confident_clf.utils._unchanged import unchanged_on_error
+from confident_clf.utils._validation import is_ood_label
 
 
-class ConfidentClassifier(
-    PredictionMixin, TrainingMixin, SamplesMixin, ClassifierMixin, BaseEstimator
-):
+class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     """Neural network classifier that is unsure of what it was not trained for.
 
-    Trains with the confidence loss of [1]_: cross entropy on the training data plus
+    Trains with the confidence loss of [1]_: cross entropy on the training data, plus
     `beta` times the KL divergence from the uniform distribution to the prediction on
-    out-of-distribution (OOD) samples. Where there are none, a generator of boundary
-    samples is trained jointly. The maximum class probability then tells known inputs
-    from unknown ones.
+    out-of-distribution (OOD) samples,
+    ``CE(f(x), y) + beta * KL(U || p(. | x_ood))``. By default a generator makes these
+    samples; it is trained jointly to place them at the boundary of the data. The
+    maximum class probability then tells known inputs from unknown ones.
 
     Parameters
     ----------
     module : callable or None, default=None
         ``module(input_shape, n_classes)`` returns the classifier, a
-        :class:`torch.nn.Module` that maps samples to logits (n, n_classes):
-        a class, a :func:`functools.partial` of one, or any function. None takes an
+        :class:`torch.nn.Module` that maps samples to logits (n, n_classes). It may be a
+        class, a :func:`functools.partial` of one, or any function. None means an
         :class:`~confident_clf.modules.MLP` for rows and a
         :class:`~confident_clf.modules.SmallConvNet` for images.
     ood_source : {"joint", "gan", "explicit", "noise", "features"}, OODSource, list \
@@ -59,15 +83,16 @@ class ConfidentClassifier(
         classifier, eq. (2) of [1]_. "gan": the original GAN, trained first. "explicit":
         the rows given as `X_ood` or labelled `ood_label`. "noise": see
         :class:`~confident_clf.sources.NoiseOOD`. "features": points around low-density
-        features, see :class:`~confident_clf.sources.FeatureOOD`. None: plain cross
+        features, see :class:`~confident_clf.sources.FeatureOOD`. None means plain cross
         entropy. An :class:`~confident_clf.sources.OODSource` is cloned. A list mixes
-        sources in equal shares, or in those of pairs ``(source, share)``.
+        sources, in equal shares or by pairs ``(source, share)``.
     beta : float, default=0.1
         Weight of the KL term, at least 0, for classifier and generator.
     ood_target : {"uniform", "reject"}, default="uniform"
-        What to predict for OOD samples. "uniform": all classes alike, as in [1]_.
-        "reject": none of them, by one more logit of the module; `predict_proba` remains
-        over the classes. That is the safer choice far from the data.
+        What to learn for OOD samples. "uniform" is the same probability for all
+        classes, as in [1]_. "reject" is none of the classes: the module gets one more
+        logit, and `predict_proba` is still over the classes. That is the safer choice
+        far from the data.
     generator : callable or None, default=None
         Network of "joint" and "gan": see :class:`~confident_clf.sources.JointGAN`.
     discriminator : callable or None, default=None
@@ -77,32 +102,34 @@ class ConfidentClassifier(
     entropy_weight : float, default=0.0
         Weight of the generator's entropy, for "joint" and "gan".
     image_shape : tuple of (channels, height, width) or None, default=None
-        Says that the rows of a 2-D X are images, flattened, so that scalers and column
-        tools work on them; one size may be -1: what is left. Leave None for rows of
-        features and for 4-D images.
+        Says that the rows of a 2-D X are flattened images, so that scalers and column
+        tools work on them. One size may be -1; it follows from the others. Leave None
+        for rows of features and for 4-D images.
     lr : float, default=2e-3
-        Learning rate of the classifier's optimizer, AdamW; its peak, by `lr_schedule`.
+        Learning rate of the classifier's optimizer, AdamW: the peak of `lr_schedule`.
     gan_lr : float or None, default=None
-        Learning rate of the GAN's Adam, for "joint" and "gan". None: 1e-3 for images,
-        2e-4 for rows.
+        Learning rate of the GAN's Adam, for "joint" and "gan". None means 1e-3 for
+        images and 2e-4 for rows.
     batch_size : int, default=64
         Training samples in a batch, at least 2; as many OOD samples go with them.
     max_epochs : int, default=50
         Passes over the training data.
     lr_schedule : {"one_cycle", "step"}, callable or None, default="one_cycle"
-        How the learning rates of all players change during `fit`. "one_cycle": up from
-        a 25th to all of them in the first 30 %, then down to almost nothing. "step": a
-        tenth of them after 60 % of the epochs, as in the reference recipe. A callable
-        maps the share that is done, from 0 to 1, to the factor. None: constant.
+        How the learning rates of all players change during `fit`. "one_cycle" raises
+        them from a 25th to their full value in the first 30 % of the fit, then lowers
+        them to almost 0. "step" divides them by ten after 60 % of the epochs, as the
+        reference recipe does. A callable maps the share of the fit that is done, from 0
+        to 1, to a factor. None keeps them constant.
     weight_decay : float, default=0.0
-        Decay of the classifier's weights, decoupled from the gradient as in AdamW.
+        Decay of the classifier's weights, decoupled from the gradient, as in AdamW.
     label_smoothing : float, default=0.0
         Share of the cross entropy's target that is spread over all logits, below 1.
     augment : {"flip", "flip_crop"}, callable or None, default=None
-        Random views of the training images, new in every epoch. "flip": mirrored left
-        to right with probability 1/2; "flip_crop": shifted by up to an eighth of their
-        size too, with a border of zeros. A callable maps a batch, a float32 tensor, to
-        one like it, such as a transform of torchvision, which draws once for a batch.
+        Random views of the training images, new in every epoch. "flip" mirrors left to
+        right with probability 1/2. "flip_crop" also shifts by up to an eighth of the
+        size, with a border of zeros. A callable maps a batch, a float32 tensor, to a
+        batch of the same shape, such as a transform of torchvision, which draws once
+        for a batch.
     early_stopping : bool, default=False
         Whether `fit` holds some training samples back, stops when the cross entropy
         there has not fallen for `n_iter_no_change` epochs, and goes back to the best
@@ -112,45 +139,48 @@ class ConfidentClassifier(
     n_iter_no_change : int, default=10
         Epochs to wait for a better classifier, for `early_stopping`.
     ood_label : object, default=None
-        Rows of X with this label are OOD samples, never a class. Sources that need no
-        such rows leave them out. None: there is no such label.
+        Rows of X with this label are OOD samples, never a class. Sources that do not
+        need such rows ignore them. None means that no label is.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
             "react", "knn", "mahalanobis", "rmd", "vim"} or OODScore, default="msp"
-        Score of :meth:`ood_score`; "msp" is one minus the maximum class probability,
-        the detector of [1]_. From "react" on they are fitted on what goes into the
-        network's last linear layer, at the end of `fit` and on its training samples; of
-        `partial_fit`, on those of the last call. An
-        :class:`~confident_clf.scores.OODScore` has other parameters than the default,
-        such as ``KNN(n_neighbors=10)``.
+        Score of :meth:`ood_score`. "msp" is one minus the maximum class probability,
+        the detector of [1]_. "react", "knn", "mahalanobis", "rmd" and "vim" work on the
+        input of the network's last linear layer. `fit` fits them on its training
+        samples when training is over, `partial_fit` on the samples of that call. Pass
+        an :class:`~confident_clf.scores.OODScore` to change its parameters, such as
+        ``KNN(n_neighbors=10)``.
     device : str or torch.device, default="auto"
         Where to train and predict; "auto" is the GPU where there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        What the networks compute in while training; weights and losses are float32,
-        and so are predictions. "auto": bfloat16 where the hardware multiplies it and
-        the classifier takes 10 million operations for a sample or more, else float32.
+        What the networks compute in during training. Weights, losses and predictions
+        are always float32. "auto" means bfloat16 where the hardware multiplies it and
+        the classifier takes at least 10 million operations per sample, otherwise
+        float32.
     compile : bool or dict, default=False
         Whether to compile the networks with :func:`torch.compile` for training; a dict
-        holds its options, such as ``{"backend": "aot_eager"}``. Takes a compiler and
-        half a minute or more. Meant for GPUs; on the processors tried it was slower.
-        Predictions do not use what was compiled.
+        holds its options, such as ``{"backend": "aot_eager"}``. It needs a compiler and
+        takes half a minute or more. Meant for GPUs; on the processors tried it was
+        slower. Predictions do not use the compiled code.
     callbacks : list of skorch callbacks or None, default=None
         Copied before use.
     warm_start : bool, default=False
-        Whether a further `fit` goes on with the networks there are, for `max_epochs`
-        more. `lr`, `beta`, `compile` and all from `batch_size` to `n_iter_no_change`
-        may change; of all other parameters of the training the networks keep what they
-        were made with. The data's format and classes may not change.
+        Whether another `fit` continues with the trained networks, for `max_epochs` more
+        epochs. `lr`, `beta`, `compile`, `batch_size`, `max_epochs`, `lr_schedule`,
+        `weight_decay`, `label_smoothing`, `augment`, `early_stopping`,
+        `validation_fraction` and `n_iter_no_change` may change. The other parameters of
+        training keep their first values. Format and classes of the data must not
+        change.
     checkpoint : path-like or None, default=None
-        A folder to write the training to after every epoch. The same `fit`, of a new
-        process too, goes on from there, or returns the finished classifier. One of
-        other data or parameters is refused, so every fit needs a folder of its own.
-        Not for `partial_fit` and `warm_start`.
+        A folder to save the training in after every epoch. The same `fit`, also in a
+        new process, continues from there, or returns the finished classifier. A
+        checkpoint of other data or parameters is refused, so every fit needs its own
+        folder. Not for `partial_fit` and `warm_start`.
     verbose : int, default=0
-        1 prints the history, a line for each epoch.
+        1 prints the history, one line per epoch.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, shuffling, latent vectors and dropout. An int makes every
-        fit on one CPU the same; None draws a seed from NumPy's global generator. Else
-        the global random states are left as they were.
+        fit on one CPU the same. None draws a seed from NumPy's global generator.
+        Otherwise the global random states stay as they were.
 
     Attributes
     ----------
@@ -167,13 +197,12 @@ class ConfidentClassifier(
     history_ : skorch.history.History
         A dict for each epoch: the mean loss of every player ("classifier_loss",
         "generator_loss", "discriminator_loss"), the parts of the classifier's
-        ("cross_entropy", "kl"), how much a generator's samples differ from each other,
-        in units of the training samples ("fake_spread"), the duration in seconds
-        ("dur").
+        ("cross_entropy", "kl"), the spread of a generator's samples in units of that of
+        the training samples ("fake_spread"), the duration in seconds ("dur").
     n_epochs_ : int
         Number of epochs trained.
     method_ : OODScore
-        The score of `method`, fitted where it has something to learn.
+        The score of `method`, fitted if it learns from data.
 
     See Also
     --------
@@ -185,12 +214,13 @@ class ConfidentClassifier(
     -----
     The networks do not scale their input. Put a scaler before the classifier, as for
     :class:`sklearn.neural_network.MLPClassifier`. uint8 images are scaled to [0, 1]
-    batch by batch; floats are taken as they are.
+    batch by batch; floats are used as they are.
 
-    Source and score are the paper's by default. On images ``ood_source=["joint",
+    By default source and score are the paper's. On images ``ood_source=["joint",
     "noise"], beta=1, method="gen"`` detected best: see the user guide.
 
-    There is no `sample_weight`: to mini-batches, repeating and weighting differ.
+    There is no `sample_weight`: with mini-batches, to weight a row is not the same as
+    to repeat it.
 
     References
     ----------
@@ -213,7 +243,7 @@ class ConfidentClassifier(
 
     _parameter_constraints = {
         "module": [callable, None],
-        "ood_source": [StrOptions(set(NAMES)), OODSource, list, None],
+        "ood_source": [StrOptions(set(SOURCES)), OODSource, list, None],
         "beta": [Interval(Real, 0, None, closed="left")],
         "ood_target": [StrOptions({"uniform", "reject"})],
         "generator": [callable, None],
@@ -316,7 +346,7 @@ class ConfidentClassifier(
         Parameters
         ----------
         X : array-like of shape (n, features) or (n, channels, height, width)
-            Training samples; uint8 images stay uint8, all else becomes float32.
+            Training samples; uint8 images stay uint8, the rest becomes float32.
         y : array-like of shape (n,)
             Labels of any kind; rows labelled `ood_label` are OOD samples.
         X_ood : array-like of shape (m, ...) or None, default=None
@@ -330,20 +360,20 @@ class ConfidentClassifier(
         Raises
         ------
         ValueError
-            Before any training: if a parameter is out of range, X is not finite or of
-            a wrong shape, there is only one class, the source needs OOD rows and has
-            none, or the other way round, or a network does not fit the data; if the
-            checkpoint is of another fit, or broken.
+            Before any training. If a parameter is out of range; if X is not finite or
+            has a wrong shape; if there is only one class; if the source needs OOD rows
+            and gets none, or the other way round; if a network does not fit the data;
+            if the checkpoint is broken or belongs to another fit.
         DivergenceError
-            If a loss, a gradient or a weight is no longer finite. It has the classifier
-            of the last finished epoch.
+            If a loss, a gradient or a weight is no longer finite. Its attribute
+            `classifier` is the classifier after the last finished epoch.
         TypeError
             If `module`, `generator` or `discriminator` does not make a module.
         """
-        self._check_checkpoint()
+        check_checkpoint(self.checkpoint, warm_start=self.warm_start)
         with unchanged_on_error(self):
             if self.warm_start and hasattr(self, "net_"):
-                self._go_on(X, y, X_ood)
+                self._continue(X, y, X_ood)
             else:
                 self._start(X, y, X_ood)
         return self
@@ -352,9 +382,9 @@ class ConfidentClassifier(
     def partial_fit(self, X, y, classes=None, X_ood=None):
         """Train for one pass over some data, after others.
 
-        The learning rates stay as they are: no `lr_schedule` knows how many passes are
-        to come. A `method` that learns from the training samples is fitted anew, on the
-        rows of this call alone: the features of earlier ones have moved since.
+        The learning rates stay constant: an `lr_schedule` cannot know how many passes
+        will come. A `method` that learns from the training samples is fitted anew, on
+        the rows of this call alone, since the features of earlier rows have moved.
 
         Parameters
         ----------
@@ -364,10 +394,10 @@ class ConfidentClassifier(
         y : array-like of shape (n,)
             Labels.
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels there will ever be; needed in the first call. `ood_label` may be
-            among them, and is no class.
+            All labels that will ever occur; the first call needs them. `ood_label` may
+            be among them, and is not a class.
         X_ood : array-like of shape (m, ...) or None, default=None
-            As in `fit`; in later calls the source goes on with the last ones given.
+            As in `fit`. In later calls the source continues with the last ones given.
 
         Returns
         -------
@@ -377,12 +407,12 @@ class ConfidentClassifier(
         Raises
         ------
         ValueError
-            As in `fit`; if `classes` is missing in the first call, a label is not
+            As in `fit`; if `classes` is missing in the first call, or a label is not
             among them; with ``early_stopping=True`` or a `checkpoint`.
         DivergenceError
             As in `fit`.
         """
-        self._check_checkpoint(one_pass=True)
+        check_checkpoint(self.checkpoint, one_pass=True)
         if self.early_stopping:
             raise ValueError(
                 "partial_fit is one pass over the data and cannot stop early. Set "
@@ -390,19 +420,266 @@ class ConfidentClassifier(
             )
         with unchanged_on_error(self):
             if classes is not None:
-                classes = self._without_ood_label(classes)
+                classes = without_ood_label(classes, self.ood_label)
             if hasattr(self, "net_"):
-                if classes is not None and set(classes) != set(self.classes_):
-                    raise ValueError(
-                        f"classes={classes.tolist()} differ from those of the first "
-                        f"call, {self.classes_.tolist()}. Leave them out after it."
-                    )
-                self._go_on(X, y, X_ood, one_pass=True)
+                _check_same_classes(classes, self.classes_)
+                self._continue(X, y, X_ood, one_pass=True)
             elif classes is None:
                 raise ValueError("classes must be given in the first partial_fit.")
             else:
                 self._start(X, y, X_ood, classes, one_pass=True)
         return self
+
+    def _start(self, X, y, X_ood, classes=None, one_pass=False):
+        """Train a new net."""
+        device = resolve_device(self.device)
+        source = source_of(self)
+        X, y = validate_training(self, X, y)
+        self._format = SampleFormat.of(X)
+        self.input_shape_ = find_input_shape(X, self.image_shape)
+        X, y, X_ood = split_ood_rows(self, X, y, X_ood, source)
+        self.classes_ = find_classes(y if classes is None else classes)
+        y = encode_labels(y, self.classes_)
+        seed = draw_seed(self.random_state)
+        checkpoints = open_checkpoints(self, device, seed, X=X, y=y, X_ood=X_ood)
+        with seeded(seed if checkpoints is None else checkpoints.seed, device):
+            net = self._make_net(X, source, device)
+            self._train(net, X, y, X_ood, one_pass, checkpoints)
+
+    def _continue(self, X, y, X_ood, one_pass=False):
+        """Train a copy of the net further, with other random numbers than before."""
+        source = self.net_.source
+        _check_same_kind(self, source)
+        X, y = validate_more(self, X, y)
+        X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
+        y = encode_labels(y, self.classes_)
+        net = self.net_.copy().set_params(**_step_params(self))
+        seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
+        with seeded(seed, torch.device(net.device)):
+            self._train(net, X, y, X_ood, one_pass)
+
+    def _make_net(self, X, source, device) -> JointNet:
+        """Return a net whose classifier was tried on a few rows of X."""
+        rejects = self.ood_target == "reject" and source is not None
+        n_outputs = len(self.classes_) + rejects
+        factory = ClassifierFactory(self.module, self.input_shape_, n_outputs)
+        net = new_net(self, factory, source, device).initialize()
+        few = as_float(to_tensor(X[:4].copy(), self.input_shape_)).to(device)
+        check_classifier(net.module_, few, n_outputs)
+        prefer_channels_last(net.module_, few)
+        work = flop(net.module_, few) / len(few)
+        if source is not None and source.makes_inputs:
+            warn_of_batch_norm(net.module_)
+        return net.set_params(
+            bfloat16=use_bfloat16(self.precision, device, work),
+            single_thread=is_small(device, work * self.batch_size),
+        )
+
+    def _train(self, net, X, y, X_ood, one_pass, checkpoints=None):
+        """Train the net, for one pass or a whole fit, and fit the score on it."""
+        check_compiler(net.dynamo, net.device)
+        self._check_method(net, X)
+        try:
+            with one_thread(net.single_thread):
+                X_train, y_train, plan = self._plan(X, y, one_pass)
+                train(
+                    net,
+                    to_tensor(X_train, self.input_shape_),
+                    as_tensor(y_train),
+                    to_tensor(X_ood, self.input_shape_),
+                    checkpoints=checkpoints,
+                    **plan,
+                )
+        except DivergenceError as error:
+            if net.history:
+                self._keep(net, X, y)
+                error.classifier = copy(self)
+            raise
+        self._keep(net, X, y)
+        if not one_pass:
+            warn_of_collapse(net.history)
+
+    def _plan(self, X, y, one_pass):
+        """Return the rows to train on, their labels, and for how long to train."""
+        if one_pass:
+            return X, y, {"epochs": 1}
+        plan = {
+            "epochs": self.max_epochs,
+            "lr_schedule": resolve_schedule(self.lr_schedule),
+        }
+        if self.early_stopping:
+            X, X_valid, y, y_valid = hold_back(
+                X, y, self.validation_fraction, len(self.classes_)
+            )
+            plan["valid"] = to_tensor(X_valid, self.input_shape_), as_tensor(y_valid)
+            plan["patience"] = self.n_iter_no_change
+        return X, y, plan
+
+    def _keep(self, net, X, y):
+        """Keep the trained net, and fit the method's score on the training samples."""
+        self.net_ = net
+        X = X.reshape(-1, *self.input_shape_)
+        self.method_ = clone(make_score(self.method)).fit(self._view(net), X, y)
+
+    def predict(self, X):
+        """Return the most probable class of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels from `classes_`.
+        """
+        check_is_fitted(self)
+        return self.classes_[self._logits(X).argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float64
+            Softmax of the logits, in the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return softmax(self._logits(X), axis=1)
+
+    def decision_function(self, X):
+        """Return the logits.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), or (n,) for two classes, float64
+            Unnormalised log-probabilities; for two classes the log-odds of
+            ``classes_[1]``.
+        """
+        check_is_fitted(self)
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def ood_score(self, X, method=None):
+        """Return a score that is higher for out-of-distribution samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+        method : str, OODScore or None, default=None
+            As in the constructor; None means the constructor's. A score that is fitted
+            on the training samples must be the constructor's when `fit` or
+            :meth:`fit_method` is called.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            For "msp" between 0 and 1 - 1 / n_classes.
+
+        Raises
+        ------
+        ValueError
+            If the method is unknown, or needs the training samples and was not fitted.
+        """
+        check_is_fitted(self)
+        score = self._fitted_score(self.method if method is None else method)
+        return score.ood_score(self._view(self.net_), self._validate(X))
+
+    def score_samples(self, X, method=None):
+        """Return a score that is higher for in-distribution samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples.
+        method : str, OODScore or None, default=None
+            As in :meth:`ood_score`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            The negative :meth:`ood_score`.
+        """
+        return -self.ood_score(X, method=method)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_method(self, X, y):
+        """Fit the score that `method` names, and leave the network as it is.
+
+        This changes the method without training again, as in
+        ``clf.set_params(method="knn").fit_method(X, y)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features) or (n, channels, height, width)
+            Samples to fit it on: those of `fit`.
+        y : array-like of shape (n,)
+            Their labels; rows labelled `ood_label` are left out.
+
+        Returns
+        -------
+        ConfidentClassifier
+            The classifier itself, with a new `method_`.
+
+        Raises
+        ------
+        ValueError
+            If the network lacks what the method needs, or X and y do not match those of
+            `fit`.
+        """
+        check_is_fitted(self)
+        X, y = validate_more(self, X, y)
+        known = ~is_ood_label(y, self.ood_label)
+        X, y = X[known], encode_labels(y[known], self.classes_)
+        self._check_method(self.net_, X)
+        self._keep(self.net_, X, y)
+        return self
+
+    def sample_ood(self, n):
+        """Return samples of the fitted source, in the units of X.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples, at least 1.
+
+        Returns
+        -------
+        ndarray of shape (n, features) or (n, channels, height, width)
+            Like X in `fit`: uint8 if that was uint8, otherwise float32. With an int
+            `random_state` always the same ones. A source in feature space returns
+            features, (n, n_features) float32. If a list mixes it with other sources,
+            the samples come from the others.
+
+        Raises
+        ------
+        ValueError
+            If `n` is not positive, or there is no source (``ood_source=None``).
+        """
+        check_is_fitted(self)
+        if not (isinstance(n, Integral) and n >= 1):
+            raise ValueError(f"n must be a positive integer; got {n!r}.")
+        source = self.net_.source
+        if source is None:
+            raise ValueError(
+                "There is nothing to sample from: the classifier was fitted with "
+                "ood_source=None. Fit it with another source, such as 'joint'."
+            )
+        with seeded(draw_seed(self.random_state), torch.device(self.net_.device)):
+            samples = self.net_.sample(n)
+        return self._format.restore(samples) if source.makes_inputs else samples
 
     @property
     def history_(self):
@@ -415,84 +692,113 @@ class ConfidentClassifier(
         """Number of epochs trained."""
         return len(self.history_)
 
-    def _start(self, X, y, X_ood, classes=None, one_pass=False):
-        """Train a new net."""
-        device = resolve_device(self.device)
-        source = self._make_source()
-        X, y = self._validate_training(X, y)
-        X, y, X_ood = self._split_ood_rows(X, y, X_ood, source)
-        self._learn_classes(y if classes is None else classes)
-        y = self._encode_labels(y)
-        seed = draw_seed(self.random_state)
-        saved = self._open_checkpoints(device, seed, X=X, y=y, X_ood=X_ood)
-        with seeded(seed if saved is None else saved.seed, device):
-            net = self._make_net(X, source, device)
-            self._train(net, X, y, X_ood, one_pass, saved)
+    def _logits(self, X) -> np.ndarray:
+        """Return the logits of the classes, (n, n_classes) float64."""
+        outputs = self._view(self.net_)(self._validate(X))
+        return outputs[:, : len(self.classes_)]
 
-    def _go_on(self, X, y, X_ood, one_pass=False):
-        """Train a copy of the net further, with other random numbers than before."""
-        self._check_going_on()
-        X, y = self._validate_more(X, y)
-        X, y, X_ood = self._split_ood_rows(X, y, X_ood, self.net_.source, more=True)
-        y = self._encode_labels(y)
-        net = self.net_.copy().set_params(**self._step_params())
-        seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
-        with seeded(seed, torch.device(net.device)):
-            self._train(net, X, y, X_ood, one_pass)
+    def _validate(self, X) -> np.ndarray:
+        """Return validated samples in the shape that the networks see."""
+        return validate_samples(self, X).reshape(-1, *self.input_shape_)
 
-    def _step_params(self):
-        """Return the net's parameters that may change when training goes on."""
-        return {
-            "lr": self.lr,
-            "beta": self.beta,
-            "batch_size": self.batch_size,
-            "optimizer__weight_decay": self.weight_decay,
-            "label_smoothing": self.label_smoothing,
-            "augment": resolve_augment(self.augment, self.input_shape_),
-            "dynamo": resolve_compile(self.compile),
-        }
+    def _view(self, net: JointNet) -> NetworkView:
+        """Return the view of a net that scores get."""
+        return NetworkView(net, len(self.classes_))
 
-    def _make_source(self):
-        """Return the source that `ood_source` stands for."""
-        return make_source(
-            self.ood_source,
-            gan={
-                "generator": self.generator,
-                "discriminator": self.discriminator,
-                "latent_dim": self.latent_dim,
-                "lr": self.gan_lr,
-                "entropy_weight": self.entropy_weight,
-            },
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
+    def _check_method(self, net, X):
+        """Raise ValueError if the net lacks what the method needs."""
+        few = X[:4].reshape(-1, *self.input_shape_)
+        make_score(self.method).check(self._view(net), few)
+
+    def _fitted_score(self, method) -> OODScore:
+        """Return the score that `method` means, fitted if it has to be."""
+        score = make_score(method)
+        if not score.needs_fit:
+            return score
+        if same_score(score, self.method_):
+            return self.method_
+        raise ValueError(
+            f"method={method!r} is fitted on the training samples, and this classifier "
+            f"was fitted with method={self.method_!r}. Call "
+            f"set_params(method={method!r}).fit_method(X, y), or set it before fit."
         )
 
-    def _make_net(self, X, source, device):
-        """Return the net, its classifier tried on a few rows of X before training."""
-        rejects = self.ood_target == "reject" and source is not None
-        n_outputs = len(self.classes_) + rejects
-        net = self._new_net(self.module, source, device, n_outputs).initialize()
-        few = as_float(self._as_tensor(X[:4].copy())).to(device)
-        check_classifier(net.module_, few, n_outputs)
-        prefer_channels_last(net.module_, few)
-        work = flop(net.module_, few) / len(few)
-        net.bfloat16 = use_bfloat16(self.precision, device, work)
-        net.single_thread = is_small(device, work * self.batch_size)
-        if source is not None and source.makes_inputs:
-            warn_of_batch_norm(net.module_)
-        return net
 
-    def _new_net(self, module, source, device, n_outputs):
-        """Return a net without networks as yet."""
-        return JointNet(
-            partial(build_classifier, module, self.input_shape_, n_outputs),
-            source=source,
-            ood_target=self.ood_target,
-            optimizer=adamw,
-            max_epochs=self.max_epochs,
-            callbacks=own_callbacks(self.callbacks),
-            predict_nonlinearity=None,
-            device=device,
-            verbose=self.verbose,
-            **self._step_params(),
+def source_of(clf: ConfidentClassifier) -> OODSource | None:
+    """Return the source, not fitted, that the parameters of a classifier mean."""
+    options = {
+        "generator": clf.generator,
+        "discriminator": clf.discriminator,
+        "latent_dim": clf.latent_dim,
+        "lr": clf.gan_lr,
+        "entropy_weight": clf.entropy_weight,
+        "max_epochs": clf.max_epochs,
+        "batch_size": clf.batch_size,
+    }
+    return make_source(clf.ood_source, options)
+
+
+def new_net(
+    clf: ConfidentClassifier,
+    factory: ClassifierFactory,
+    source: OODSource | None,
+    device: torch.device,
+    **options,
+) -> JointNet:
+    """Return a net that has no networks yet; `options` are parameters of JointNet."""
+    return JointNet(
+        factory,
+        source=source,
+        optimizer=adamw,
+        max_epochs=clf.max_epochs,
+        callbacks=own_callbacks(clf.callbacks),
+        predict_nonlinearity=None,
+        device=device,
+        verbose=clf.verbose,
+        **{"ood_target": clf.ood_target, **_step_params(clf), **options},
+    )
+
+
+def _step_params(clf: ConfidentClassifier) -> dict:
+    """Return the net's parameters that may change when training continues."""
+    return {
+        "lr": clf.lr,
+        "beta": clf.beta,
+        "batch_size": clf.batch_size,
+        "optimizer__weight_decay": clf.weight_decay,
+        "label_smoothing": clf.label_smoothing,
+        "augment": resolve_augment(clf.augment, clf.input_shape_),
+        "dynamo": resolve_compile(clf.compile),
+    }
+
+
+def _check_same_classes(classes: np.ndarray | None, known: np.ndarray) -> None:
+    """Raise ValueError if a later call names other classes than the first."""
+    if classes is not None and set(classes) != set(known):
+        raise ValueError(
+            f"classes={classes.tolist()} differ from those of the first call, "
+            f"{known.tolist()}. Leave them out after it."
         )
+
+
+def _check_same_kind(clf: ConfidentClassifier, source: OODSource | None) -> None:
+    """Raise ValueError if the training so far had another kind of source or target."""
+    target = clf.net_.ood_target
+    same_source = _kinds(source_of(clf)) == _kinds(source)
+    same_target = source is None or clf.ood_target == target
+    for name, began, is_same in (
+        ("ood_source", source, same_source),
+        ("ood_target", target, same_target),
+    ):
+        if not is_same:
+            raise ValueError(
+                f"{name}={getattr(clf, name)!r} cannot continue a training that began "
+                f"with {began!r}. Leave it as it was, or train anew, by fit with "
+                "warm_start=False."
+            )
+
+
+def _kinds(source: OODSource | None) -> list[type]:
+    """Return the classes of the sources that make samples, without mixtures."""
+    parts = [] if source is None else source.parts().values()
+    return [type(part) for part in parts if len(part.parts()) == 1]

@@ -1,181 +1,126 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What X and y may be, and how they become tensors."""
+"""Formats of X and y: validate them, set OOD rows aside, encode labels.
+
+The functions that take the estimator work like scikit-learn's `validate_data`: they
+read its parameters and what `fit` has learned about the format of a sample.
+"""
 
 import math
+from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
+from torch import Tensor
 
 from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_tensor
-from confident_clf.utils._validation import (
-    SampleFormat,
-    check_class_labels,
-    check_n_dimensions,
-    is_ood_label,
-    resolve_image_shape,
-)
+from confident_clf.utils._validation import check_class_labels, is_ood_label
 
 
-class SamplesMixin:
-    """Validate rows and images, set OOD rows aside, encode labels.
+class SampleFormat(NamedTuple):
+    """The format of the samples of `fit`, which later samples must have.
 
-    For estimators with the parameters `image_shape`, `ood_label`, `ood_source` and
-    `validation_fraction`; sets `input_shape_`, `classes_` and what scikit-learn's
-    validation sets.
+    `shape` is the shape of a sample as the user gave it, `dtype` float32 or uint8, and
+    `max` the largest value.
     """
 
-    def _validate_training(self, X, y):
-        """Return X and y as arrays; learn the format of a sample."""
-        X = _with_dtype(X)
-        with np.errstate(over="ignore"):  # what becomes infinite is refused
-            X, y = validate_data(
-                self, X, y, ensure_min_samples=2, **self._conversion(X)
-            )
-        check_class_labels(y)
-        check_n_dimensions(X, self.image_shape)
-        self._format = SampleFormat.of(X)
-        self.input_shape_ = X.shape[1:]
-        if self.image_shape is not None:
-            self.input_shape_ = resolve_image_shape(self.image_shape, X.shape[1])
-        return X, y
+    shape: tuple
+    dtype: np.dtype
+    max: float
 
-    def _validate(self, X, **options):
-        """Return samples to predict, checked against those of `fit`."""
-        X = _with_dtype(X)
-        if len(self._format.shape) > 1:
-            # n_features_in_ is the number of channels: it says little about images.
-            return self._check_like_fit(X, "X", **options)
-        options |= self._conversion(X)
-        with np.errstate(over="ignore"):  # what becomes infinite is refused
-            X = validate_data(self, X, reset=False, **options)
-        self._format.check(X, "X")
-        return X
+    @classmethod
+    def of(cls, X: np.ndarray) -> "SampleFormat":
+        """Return the format of the samples `X`."""
+        return cls(X.shape[1:], X.dtype, float(X.max()))
 
-    def _check_like_fit(self, X, name, **options):
-        """Return samples as an array, checked to be of the format seen in `fit`."""
-        X = _with_dtype(X)
-        options |= self._conversion(X)
-        with np.errstate(over="ignore"):
-            X = check_array(X, input_name=name, **options)
-        self._format.check(X, name)
-        return X
+    def check(self, X: np.ndarray, name: str) -> None:
+        """Raise ValueError if the samples have another shape or range of pixels.
 
-    def _conversion(self, X):
-        """Return how to convert X: pixels may stay uint8, all else becomes float32."""
-        is_image = self.image_shape is not None or getattr(X, "ndim", 2) == 4
-        dtype = [np.float32, np.uint8] if is_image else np.float32
-        return {"dtype": dtype, "order": "C", "allow_nd": True}
-
-    def _validate_more(self, X, y):
-        """Return X and y to go on with, checked against those of `fit`."""
-        X = self._validate(X, ensure_min_samples=2)
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(X, y)
-        return X, y
-
-    def _split_ood_rows(self, X, y, X_ood, source, more=False):
-        """Return the rows that are classes, their labels, and the OOD rows or None."""
-        uses_ood_rows = source is not None and source.needs_ood_rows
-        if X_ood is not None:
-            if not uses_ood_rows:
-                raise ValueError(
-                    f"X_ood was given, but ood_source={self.ood_source!r} does not use "
-                    "it. Set ood_source='explicit', or leave X_ood out."
-                )
-            self._check_names(X_ood)
-            X_ood = self._check_like_fit(X_ood, "X_ood")
-        is_ood = is_ood_label(y, self.ood_label)
-        if is_ood.any():
-            labelled = X[is_ood] if X_ood is None else _concatenate(X[is_ood], X_ood)
-            X, y, X_ood = X[~is_ood], y[~is_ood], labelled
-        if uses_ood_rows and X_ood is None and not more:
+        The message calls them `name`.
+        """
+        if X.shape[1:] != self.shape:
             raise ValueError(
-                f"ood_source={self.ood_source!r} needs out-of-distribution rows: pass "
-                "fit(..., X_ood=...), or label rows of X with ood_label="
-                f"{self.ood_label!r}. Without such rows, use ood_source='joint'."
+                f"{name} has samples of shape {X.shape[1:]}, but ConfidentClassifier "
+                f"is expecting {self.shape}, the shape of the samples in fit."
             )
-        if len(y) < 2:
+        if self.dtype == np.uint8 != X.dtype and X.max() > 100:
             raise ValueError(
-                f"Training takes at least 2 rows that are not of ood_label="
-                f"{self.ood_label!r}; there are {len(y)}."
+                f"{name} holds floats up to {X.max():g}, but the samples in fit were "
+                "uint8 images, which are scaled to [0, 1]. Pass uint8, or divide by "
+                "255."
             )
-        return X, y, X_ood if uses_ood_rows else None
+        if X.dtype == np.uint8 != self.dtype and self.max > 1:
+            raise ValueError(
+                f"{name} is uint8, which is scaled to [0, 1], but the samples in fit "
+                f"were floats up to {self.max:g}. Pass floats of the same scale."
+            )
 
-    def _check_names(self, X_ood):
-        """Raise ValueError if columns of X_ood have other names than those of X."""
-        names = _get_feature_names(X_ood)
-        known = getattr(self, "feature_names_in_", None)
-        if names is None or known is None or np.array_equal(names, known):
-            return
-        raise ValueError(
-            f"X_ood has the columns {names[:10].tolist()}, X {known[:10].tolist()}. "
-            "Give X_ood those of X, in their order."
+    def restore(self, samples: np.ndarray) -> np.ndarray:
+        """Return samples of the networks, float32, in the user's shape and dtype.
+
+        They are in [0, 1] where the user's are uint8.
+        """
+        if self.dtype == np.uint8:
+            samples = np.rint(samples * 255).astype(np.uint8)
+        return samples.reshape(len(samples), *self.shape)
+
+
+def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
+    """Return X and y of a first fit as arrays; set the number and names of features."""
+    X = _with_dtype(X)
+    with np.errstate(over="ignore"):  # a value that becomes infinite is refused
+        X, y = validate_data(
+            estimator,
+            X,
+            y,
+            ensure_min_samples=2,
+            **_conversion(X, estimator.image_shape),
         )
-
-    def _hold_back(self, X, y):
-        """Return X, X to validate on, y, y to validate on: a share of each class."""
-        n_valid = math.ceil(self.validation_fraction * len(y))
-        n_train = len(y) - n_valid
-        counts = np.bincount(y, minlength=len(self.classes_))
-        if min(n_valid, n_train) < len(counts) or counts.min() < 2:
-            raise ValueError(
-                f"early_stopping with validation_fraction={self.validation_fraction} "
-                f"would train on {n_train} samples and validate on {n_valid}, of "
-                f"{len(counts)} classes of which the smallest has {counts.min()}. Both "
-                "parts need each class: use more samples, or early_stopping=False."
-            )
-        return train_test_split(X, y, test_size=n_valid, stratify=y)
-
-    def _learn_classes(self, labels):
-        """Set the classes to the different labels there are, at least two."""
-        classes = LabelEncoder().fit(labels).classes_
-        if len(classes) < 2:
-            raise ValueError(
-                "ConfidentClassifier needs at least two classes; y has only one class, "
-                f"{classes.tolist()}."
-            )
-        self.classes_ = classes
-
-    def _without_ood_label(self, labels):
-        """Return the labels that are classes."""
-        labels = column_or_1d(labels)
-        return labels[~is_ood_label(labels, self.ood_label)]
-
-    def _encode_labels(self, y):
-        """Return the labels as 0 to K - 1."""
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y has labels {unknown.tolist()[:10]} that are not among the classes "
-                f"{self.classes_.tolist()[:10]}. Name all classes in the first call."
-            )
-        return np.searchsorted(self.classes_, y)
-
-    def _as_tensors(self, X, y, X_ood):
-        """Return samples, labels and OOD samples, if any, as tensors."""
-        return (
-            self._as_tensor(X),
-            as_tensor(y),
-            None if X_ood is None else self._as_tensor(X_ood),
-        )
-
-    def _as_tensor(self, X):
-        """Return samples as a tensor, in the shape that the networks see."""
-        return as_tensor(X.reshape(len(X), *self.input_shape_))
+    check_class_labels(y)
+    _check_n_dimensions(X, estimator.image_shape)
+    return X, y
 
 
-def _concatenate(one, other):
-    """Return the samples of both, pixels scaled where the others are floats."""
-    if one.dtype != other.dtype:
-        one, other = (
-            X.astype(np.float32) / 255 if X.dtype == np.uint8 else X
-            for X in (one, other)
-        )
-    return np.concatenate([one, other])
+def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
+    """Return X and y to continue training with, checked against those of `fit`."""
+    X = validate_samples(estimator, X, ensure_min_samples=2)
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(X, y)
+    return X, y
+
+
+def validate_samples(estimator, X, **options) -> np.ndarray:
+    """Return samples as an array, checked against those of `fit`."""
+    X = _with_dtype(X)
+    if len(estimator._format.shape) > 1:
+        # n_features_in_ is the number of channels: it says little about images.
+        return _check_like_fit(estimator, X, "X", **options)
+    options |= _conversion(X, estimator.image_shape)
+    with np.errstate(over="ignore"):  # a value that becomes infinite is refused
+        X = validate_data(estimator, X, reset=False, **options)
+    estimator._format.check(X, "X")
+    return X
+
+
+def _check_like_fit(estimator, X, name: str, **options) -> np.ndarray:
+    """Return samples as an array of the format seen in `fit`."""
+    X = _with_dtype(X)
+    options |= _conversion(X, estimator.image_shape)
+    with np.errstate(over="ignore"):
+        X = check_array(X, input_name=name, **options)
+    estimator._format.check(X, name)
+    return X
+
+
+def _conversion(X, image_shape) -> dict:
+    """Return how to convert X: pixels may stay uint8, the rest becomes float32."""
+    is_image = image_shape is not None or getattr(X, "ndim", 2) == 4
+    dtype = [np.float32, np.uint8] if is_image else np.float32
+    return {"dtype": dtype, "order": "C", "allow_nd": True}
 
 
 def _with_dtype(X):
@@ -187,3 +132,161 @@ def _with_dtype(X):
         return np.asarray(X)
     except (TypeError, ValueError, RuntimeError):
         return X  # scikit-learn's validation says what is wrong
+
+
+def _check_n_dimensions(X: np.ndarray, image_shape) -> None:
+    """Raise ValueError unless `X` holds rows, or images of four dimensions."""
+    if X.ndim == 2 or (X.ndim == 4 and image_shape is None):
+        return
+    if X.ndim == 4:
+        raise ValueError(
+            f"image_shape={image_shape} says that X holds images as 2-D rows, but X "
+            f"has shape {X.shape}. Leave image_shape=None for 4-D images."
+        )
+    raise ValueError(
+        "X must be rows (n, features) or images (n, channels, height, width); got "
+        f"shape {X.shape}. Grey images need a channel axis: X[:, None]."
+    )
+
+
+def find_input_shape(X: np.ndarray, image_shape) -> tuple[int, ...]:
+    """Return the shape of a sample as the networks see it."""
+    if image_shape is None:
+        return X.shape[1:]
+    return _resolve_image_shape(image_shape, X.shape[1])
+
+
+def _resolve_image_shape(image_shape, n_features: int) -> tuple[int, ...]:
+    """Return (channels, height, width), where one size may be given as -1.
+
+    Raises ValueError unless they are such sizes and multiply up to `n_features`.
+    """
+    sizes = tuple(image_shape)
+    if (
+        len(sizes) != 3
+        or not all(
+            isinstance(size, Integral) and (size >= 1 or size == -1) for size in sizes
+        )
+        or sizes.count(-1) > 1
+    ):
+        raise ValueError(
+            "image_shape must be three positive integers (channels, height, width), "
+            f"one of which may be -1; got {image_shape!r}."
+        )
+    if -1 in sizes:
+        rest = n_features // -math.prod(sizes)
+        sizes = tuple(rest if size == -1 else size for size in sizes)
+    if math.prod(sizes) != n_features:
+        product = " * ".join(str(size) for size in image_shape)
+        raise ValueError(
+            f"image_shape={image_shape} does not multiply up: {product} is not "
+            f"{n_features}, the number of features of X. Give the shape of one image, "
+            "(channels, height, width)."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def split_ood_rows(estimator, X, y, X_ood, source, more: bool = False):
+    """Return the rows of classes, their labels, and the OOD rows or None.
+
+    OOD rows are `X_ood` and the rows of X labelled `ood_label`. With `more`, training
+    continues, and a source that needs such rows has seen some.
+    """
+    uses_ood_rows = source is not None and source.needs_ood_rows
+    if X_ood is not None:
+        if not uses_ood_rows:
+            raise ValueError(
+                f"X_ood was given, but ood_source={estimator.ood_source!r} does not "
+                "use it. Set ood_source='explicit', or leave X_ood out."
+            )
+        _check_names(estimator, X_ood)
+        X_ood = _check_like_fit(estimator, X_ood, "X_ood")
+    is_ood = is_ood_label(y, estimator.ood_label)
+    if is_ood.any():
+        labelled = X[is_ood] if X_ood is None else _concatenate(X[is_ood], X_ood)
+        X, y, X_ood = X[~is_ood], y[~is_ood], labelled
+    if uses_ood_rows and X_ood is None and not more:
+        raise ValueError(
+            f"ood_source={estimator.ood_source!r} needs out-of-distribution rows: pass "
+            "fit(..., X_ood=...), or label rows of X with ood_label="
+            f"{estimator.ood_label!r}. Without such rows, use ood_source='joint'."
+        )
+    if len(y) < 2:
+        raise ValueError(
+            f"Training takes at least 2 rows that are not of ood_label="
+            f"{estimator.ood_label!r}; there are {len(y)}."
+        )
+    return X, y, X_ood if uses_ood_rows else None
+
+
+def _check_names(estimator, X_ood) -> None:
+    """Raise ValueError if the columns of X_ood have other names than those of X."""
+    names = _get_feature_names(X_ood)
+    known = getattr(estimator, "feature_names_in_", None)
+    if names is None or known is None or np.array_equal(names, known):
+        return
+    raise ValueError(
+        f"X_ood has the columns {names[:10].tolist()}, X {known[:10].tolist()}. "
+        "Give X_ood the columns of X, in their order."
+    )
+
+
+def _concatenate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the samples of both, pixels scaled to [0, 1] if the others are floats."""
+    if one.dtype != other.dtype:
+        one, other = (
+            X.astype(np.float32) / 255 if X.dtype == np.uint8 else X
+            for X in (one, other)
+        )
+    return np.concatenate([one, other])
+
+
+def find_classes(labels) -> np.ndarray:
+    """Return the different labels, sorted; raise ValueError if there is only one."""
+    classes = LabelEncoder().fit(labels).classes_
+    if len(classes) < 2:
+        raise ValueError(
+            "ConfidentClassifier needs at least two classes; y has only one class, "
+            f"{classes.tolist()}."
+        )
+    return classes
+
+
+def without_ood_label(labels, ood_label) -> np.ndarray:
+    """Return the labels that are classes."""
+    labels = column_or_1d(labels)
+    return labels[~is_ood_label(labels, ood_label)]
+
+
+def encode_labels(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the labels as 0 to K - 1; raise ValueError if one is not a class."""
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y has labels {unknown.tolist()[:10]} that are not among the classes "
+            f"{classes.tolist()[:10]}. Name all classes in the first call."
+        )
+    return np.searchsorted(classes, y)
+
+
+def hold_back(X, y, validation_fraction: float, n_classes: int):
+    """Return X, X to validate on, y, y to validate on: a share of each class.
+
+    Raises ValueError if a part would lack a class.
+    """
+    n_valid = math.ceil(validation_fraction * len(y))
+    n_train = len(y) - n_valid
+    counts = np.bincount(y, minlength=n_classes)
+    if min(n_valid, n_train) < len(counts) or counts.min() < 2:
+        raise ValueError(
+            f"early_stopping with validation_fraction={validation_fraction} would "
+            f"train on {n_train} samples and validate on {n_valid}, of {len(counts)} "
+            f"classes of which the smallest has {counts.min()}. Both parts need each "
+            "class: use more samples, or early_stopping=False."
+        )
+    return train_test_split(X, y, test_size=n_valid, stratify=y)
+
+
+def to_tensor(X: np.ndarray | None, input_shape: tuple[int, ...]) -> Tensor | None:
+    """Return samples as a tensor in the shape that the networks see."""
+    return None if X is None else as_tensor(X.reshape(len(X), *input_shape))

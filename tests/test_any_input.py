@@ -279,7 +279,7 @@ GAN = {
 }
 # Values of the parameters of sources that fit must refuse.
 OF_SOURCES = {
-    JointGAN: GAN | {"objective": ["sure", None], "share_samples": [None, "yes", 2]},
+    JointGAN: GAN | {"objective": ["sure", None]},
     OriginalGAN: GAN
     | {name: PARAMETERS[name][1] for name in ("max_epochs", "batch_size")},
     NoiseOOD: {"kinds": ["uniform", 3, [], ["x"]], "enlarge": [-1, np.nan, None, "1"]},

@@ -19,9 +19,15 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
 from confident_clf import ConfidentClassifier
+from confident_clf._training._checkpoints import (
+    MAGIC,
+    Checkpoints,
+    from_bytes,
+    to_bytes,
+)
+from confident_clf._training._net import JointNet
 from confident_clf.modules import MLP
 from confident_clf.sources import NoiseOOD, OODSource
-from confident_clf.utils._checkpoints import MAGIC, Checkpoints, from_bytes, to_bytes
 
 X, Y = load_digits(return_X_y=True)
 X, X_OOD, Y = X[Y < 5][:300] / 16, X[Y >= 5][:90] / 16, Y[Y < 5][:300]
@@ -217,7 +223,7 @@ def test_the_source_is_not_trained_again(tmp_path, stop_after, monkeypatch):
 def test_a_finished_fit_is_not_repeated(tmp_path, monkeypatch):
     """Check that the same call returns the same result, without a step."""
     clf = fast(checkpoint=tmp_path).fit(X, Y)
-    monkeypatch.setattr("confident_clf._net.JointNet.train_step", lambda *args: 1 / 0)
+    monkeypatch.setattr(JointNet, "train_step", lambda *args: 1 / 0)
     again = fast(checkpoint=tmp_path).fit(X, Y)
     np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
 

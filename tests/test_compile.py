@@ -12,7 +12,6 @@ from sklearn.base import clone
 from torch import nn
 
 from confident_clf import ConfidentClassifier, load, save
-from confident_clf.sources import JointGAN
 
 X = np.random.default_rng(0).normal(size=(70, 4)).astype(np.float32)
 Y = np.arange(70) % 3
@@ -82,11 +81,10 @@ def weights(clf):
         (None, 3),  # the classifier
         # D's pass, and of G's step D, C and G; of the classifier's G and C.
         ("joint", 3 * 6),
-        (JointGAN(share_samples=True), 3 * 4),
         (["joint", "noise"], 3 * 6),
         ("features", 0),
     ],
-    ids=["cross entropy", "joint", "shared", "mixture", "features"],
+    ids=["cross entropy", "joint", "mixture", "features"],
 )
 def test_training_runs_compiled_code_with_the_same_result(source, runs):
     """Check the calls of compiled code, and weights and predictions to the bit."""

@@ -18,11 +18,11 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from confident_clf import ConfidentClassifier, DivergenceError
+from confident_clf._training._collapse import gan_problems
+from confident_clf._training._divergence import located, refuse_non_finite
+from confident_clf._training._optim import adamw
 from confident_clf.modules import MLP, MLPDiscriminator, MLPGenerator
 from confident_clf.sources import JointGAN, OODSource, OriginalGAN
-from confident_clf.utils._collapse import gan_problems
-from confident_clf.utils._divergence import located, refuse_non_finite
-from confident_clf.utils._optim import adamw
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[Y < 5][:320] / 16, Y[Y < 5][:320]  # 5 batches of 64
@@ -165,16 +165,16 @@ def test_going_on_after_it():
 
 
 def test_nothing_is_left_of_the_batch():
-    """Check samples of the rescued source where it was waiting for the classifier."""
+    """Check samples and attributes of the rescued source."""
     clf = fast(
         module=spoilt(MLP, at=12, gradient=True),
-        ood_source=JointGAN(share_samples=True),
+        ood_source=JointGAN(),
     )
     with pytest.raises(DivergenceError, match="classifier diverged") as caught:
         clf.fit(X, Y)
     rescued = caught.value.classifier
     assert rescued.sample_ood(5).shape == (5, 64)
-    whole = fast(ood_source=JointGAN(share_samples=True)).fit(X, Y)
+    whole = fast(ood_source=JointGAN()).fit(X, Y)
     assert vars(rescued.net_.source_).keys() == vars(whole.net_.source_).keys()
 
 
@@ -262,7 +262,7 @@ def test_gradients_of_other_kinds(dtypes):
 @pytest.mark.parametrize(
     ("last", "found"),
     [
-        ({"discriminator_loss": 1e-3}, "tells all generated samples"),
+        ({"discriminator_loss": 1e-3}, "recognises all generated samples"),
         ({"discriminator_loss_1": 1e-3}, "discriminator_loss_1 0.001"),
         ({"fake_spread": 1e-4}, "are all alike"),
         (
@@ -307,7 +307,7 @@ def far_generator(latent_dim, output_shape):
     ("lr", "message"),
     [
         (1e-6, r"all alike \(fake_spread \d"),
-        (1e-2, r"tells all generated samples \(discriminator_loss 0\.0"),
+        (1e-2, r"recognises all generated samples \(discriminator_loss 0\.0"),
     ],
 )
 @pytest.mark.parametrize("source", [JointGAN, partial(OriginalGAN, max_epochs=20)])

@@ -11,10 +11,10 @@ from skorch.callbacks import Callback, GradientNormClipping
 from torch.nn import functional as F
 
 from confident_clf import ConfidentClassifier, DivergenceError
-from confident_clf._net import JointNet
+from confident_clf._training._fit import train
+from confident_clf._training._net import JointNet
 from confident_clf.modules import MLP
-from confident_clf.sources import ExplicitOOD, JointGAN, MixtureOOD, OODSource
-from confident_clf.utils._batches import EpochMeans
+from confident_clf.sources import ExplicitOOD, JointGAN, OODSource
 
 
 def make_net(source, module=None, beta=0.5, **params):
@@ -105,7 +105,6 @@ def test_step_is_the_textbook_step():
         offset, scale = x.mean(dim=0), x.std(dim=0, correction=0)
         net.source_.offset_, net.source_.scale_ = offset, scale
         net.source_.divisor_ = scale
-        net.epoch_losses_ = EpochMeans()
         torch.manual_seed(1)
         net.train_step((x, y))
 
@@ -145,48 +144,6 @@ def test_step_is_the_textbook_step():
     ]:
         for a, b in zip(ours.parameters(), textbook.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("share", [1, 3])
-def test_shared_samples_are_the_textbook_step_from_one_batch(share):
-    """Check float64 gradients of classifier and generator against plain autograd.
-
-    One batch of samples serves both, before either has moved; alone, and as one of
-    two sources with a quarter of the samples of the classifier's step.
-    """
-    source = JointGAN(latent_dim=5, share_samples=True)
-    if share != 1:
-        source = MixtureOOD([source, Constant(1.0)], shares=[1, 3])
-    net, x = make_net(source, beta=0.5)
-    gan = net.source_ if share == 1 else net.source_.sources_[0]
-    net.module_.double(), net.source_.double()
-    x, y = x.double(), torch.arange(40) % 4
-    torch.set_default_dtype(torch.float64)
-    try:
-        C, G = deepcopy((net.module_, gan.generator_))
-        offset, scale, net.epoch_losses_ = gan.offset_, gan.scale_, EpochMeans()
-        torch.manual_seed(1)
-        z = torch.randn(40, 5)
-        torch.manual_seed(1)
-        net.train_step((x, y))
-
-        fake = offset + scale * G(z)
-        n = 40 if share == 1 else len(gan.sample(net.source_._sizes(40)[0][1]))
-        both = torch.cat([fake[:n], torch.ones(40 - n, 3)])
-        kl = -F.log_softmax(C(both), dim=1).mean()
-        (F.cross_entropy(C(x), y) + 0.5 * kl).backward()
-        expected_c = [p.grad.clone() for p in C.parameters()]
-        G.zero_grad()
-        # The discriminator has moved already; the term is a mean over what it sees.
-        kl = -F.log_softmax(C(offset + scale * G(z))[:n], dim=1).mean()
-        (F.softplus(-gan.discriminator_(G(z))).mean() + 0.5 * kl).backward()
-    finally:
-        torch.set_default_dtype(torch.float32)
-    for p, expected in zip(net.module_.parameters(), expected_c, strict=True):
-        torch.testing.assert_close(p.grad, expected, rtol=1e-8, atol=1e-10)
-    for a, b in zip(gan.generator_.parameters(), G.parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-8, atol=1e-10)
-    assert not gan.shared_inputs()  # nothing is left for the next step
 
 
 class BatchNormNet(torch.nn.Sequential):
@@ -234,7 +191,7 @@ class Constant(OODSource):
 def test_source_of_the_users_own_trains_the_classifier():
     """Check that predictions at a user's OOD sample become uniform."""
     net, x = make_net(Constant(9.0), beta=5.0)
-    net.fit_tensors(x, torch.arange(40) % 4, None, epochs=200)
+    train(net, x, torch.arange(40) % 4, None, epochs=200)
     probabilities = net.module_(torch.full((1, 3), 9.0)).softmax(dim=1)
     torch.testing.assert_close(
         probabilities, torch.full((1, 4), 0.25), atol=0.02, rtol=0
@@ -253,7 +210,7 @@ def test_samples_must_be_like_the_data(samples):
 
     net, x = make_net(Wrong())
     with pytest.raises(ValueError, match=r"Wrong\(\) must return 20 samples like"):
-        net.fit_tensors(x, torch.arange(40) % 4, None, epochs=1)
+        train(net, x, torch.arange(40) % 4, None, epochs=1)
 
 
 def test_logits_do_not_depend_on_the_batch():
@@ -278,10 +235,10 @@ def test_keyboard_interrupt_is_not_swallowed():
 
     net, x = make_net(CtrlC())
     with pytest.raises(KeyboardInterrupt):
-        net.fit_tensors(x, torch.arange(40) % 4, None, epochs=1)
+        train(net, x, torch.arange(40) % 4, None, epochs=1)
 
 
-@pytest.mark.parametrize("source", [None, JointGAN(), JointGAN(share_samples=True)])
+@pytest.mark.parametrize("source", [None, JointGAN()])
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_clipped_gradients_are_what_moves_the_weights(source, bfloat16):
     """Check the length of a step of plain descent: the rate times the clipped norm."""
@@ -289,7 +246,7 @@ def test_clipped_gradients_are_what_moves_the_weights(source, bfloat16):
     params = {"optimizer": torch.optim.SGD, "lr": 0.5, "batch_size": 40}
     net, x = make_net(source, callbacks=[clip], bfloat16=bfloat16, **params)
     before = torch.nn.utils.parameters_to_vector(net.module_.parameters())
-    net.fit_tensors(x, torch.arange(40) % 4, None, epochs=1)
+    train(net, x, torch.arange(40) % 4, None, epochs=1)
     after = torch.nn.utils.parameters_to_vector(net.module_.parameters())
     assert (after - before).norm().item() == pytest.approx(0.5e-3, rel=1e-3)
 
@@ -312,7 +269,7 @@ class Gradients(Callback):
 def test_what_callbacks_are_told_of_gradients():
     """Check names, batches and the mode of the module, for a fit of two epochs."""
     net, x = make_net(JointGAN(), callbacks=[Gradients()])
-    net.fit_tensors(x, torch.arange(40) % 4, None, epochs=2)
+    train(net, x, torch.arange(40) % 4, None, epochs=2)
     seen = dict(net.callbacks_)["Gradients"].seen
     names = {name for name, _ in net.module_.named_parameters()}
     assert [(set(g), n, training) for g, n, training in seen] == [(names, 20, True)] * 4
@@ -325,12 +282,12 @@ def test_a_callback_may_mend_or_spoil_gradients():
     zeros = Gradients(torch.Tensor.zero_)
     net, x = make_net(None, callbacks=[zeros], optimizer=torch.optim.SGD)
     before = [p.clone() for p in net.module_.parameters()]
-    net.fit_tensors(x, y, None, epochs=1)
+    train(net, x, y, None, epochs=1)
     assert all(map(torch.equal, before, net.module_.parameters()))
     spoil = Gradients(lambda gradient: gradient.fill_(torch.nan))
     net, x = make_net(None, callbacks=[spoil])
     with pytest.raises(DivergenceError) as caught:
-        net.fit_tensors(x, y, None, epochs=1)
+        train(net, x, y, None, epochs=1)
     assert (caught.value.epoch, caught.value.batch) == (1, 1)
     assert all(p.isfinite().all() for p in net.module_.parameters())
 
@@ -342,11 +299,11 @@ def test_a_callback_may_stop_between_gradient_and_step():
         def on_grad_computed(self, net, **kwargs):
             raise KeyboardInterrupt
 
-    source = JointGAN(share_samples=True)
+    source = JointGAN()
     net, x = make_net(source, callbacks=[Stop()])
-    net.fit_tensors(x, torch.arange(40) % 4, None, epochs=5)
+    train(net, x, torch.arange(40) % 4, None, epochs=5)
     assert len(net.history) == 1
-    net.copy().fit_tensors(x, torch.arange(40) % 4, None, epochs=1)
+    train(net.copy(), x, torch.arange(40) % 4, None, epochs=1)
 
 
 class Predicting(Callback):
@@ -374,9 +331,7 @@ def test_predicting_in_a_callback_changes_nothing():
     for callbacks in (None, [Predicting()]):
         net, x = make_net(None, module=Dropping, callbacks=callbacks)
         valid = x[:10], torch.arange(10) % 4
-        net.fit_tensors(
-            x, torch.arange(40) % 4, None, epochs=3, valid=valid, patience=3
-        )
+        train(net, x, torch.arange(40) % 4, None, epochs=3, valid=valid, patience=3)
         weights.append(net.module_[1].weight)
     assert torch.equal(*weights)
 

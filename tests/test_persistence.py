@@ -88,7 +88,7 @@ SOURCES = {
     "list": ["joint", ("noise", 0.5)],
     "nested": MixtureOOD(
         [
-            MixtureOOD([JointGAN(share_samples=True, latent_dim=3)]),
+            MixtureOOD([JointGAN(latent_dim=3)]),
             NoiseOOD(["uniform"]),
         ]
     ),

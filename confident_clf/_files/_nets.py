@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The networks of a classifier and of its source, there and back.
+"""Write the networks of a classifier and of its source, and read them back.
 
-A network is built by the same factory as in `fit`, and its tensors are then set. It is
-first built without memory, on torch's "meta" device, and compared with the tensors of
-the file: so a header cannot ask for a network that the file does not fill.
+The factory of the fit builds a network again, and the tensors of the file are set in
+it. Before that it is built on torch's "meta" device, which takes no memory, and
+compared with these tensors. So a header cannot ask for a network that the file does not
+fill.
 """
 
 import math
 import warnings
+from collections.abc import Callable
 from functools import partial
 from numbers import Real
 
@@ -17,50 +19,46 @@ from sklearn.base import clone
 from skorch.history import History
 from torch import nn
 
-from confident_clf._files._values import CannotKeep, kind_of
-from confident_clf.modules._build import build_classifier
+from confident_clf._classifier import ConfidentClassifier, new_net, source_of
+from confident_clf._files._values import (
+    CannotKeep,
+    ValueReader,
+    ValueWriter,
+    kind_of,
+)
+from confident_clf._networks._build import ClassifierFactory
+from confident_clf._samples import SampleFormat
+from confident_clf._training._net import JointNet
+from confident_clf.scores import OODScore
 from confident_clf.scores._make import make_score
 from confident_clf.sources import OODSource
-from confident_clf.utils._device import resolve_device
+from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._seeding import seeded
-from confident_clf.utils._validation import SampleFormat
+from confident_clf.utils._torch import MODULE_INTERNALS
 
-_LEARNT = ("classes_", "n_features_in_", "feature_names_in_", "input_shape_")
+_LEARNED = ("classes_", "n_features_in_", "feature_names_in_", "input_shape_")
 _MAX_SIDE = 2**24
 _MAX_EPOCHS = 10**6
-_OF_TORCH = frozenset(vars(nn.Module()))
+# What reading sets itself, or torch does.
+_NOT_IN_FILES = MODULE_INTERNALS | {"device"}
 
 
-def classifier_state(writer, clf):
-    """Return what a ConfidentClassifier has learnt; nothing if it is not fitted.
-
-    Parameters
-    ----------
-    writer : Writer
-        Encodes values.
-    clf : ConfidentClassifier
-        The classifier.
-
-    Returns
-    -------
-    dict
-        In terms of JSON.
-    """
+def classifier_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
+    """Return what a classifier has learned, for JSON; {} if it is not fitted."""
     if not hasattr(clf, "net_"):
         return {}
     net, shape = clf.net_, clf._format
-    factory, _, n_outputs = net.module.args
     state = {
         name: writer.encode(getattr(clf, name), name)
-        for name in _LEARNT
+        for name in _LEARNED
         if hasattr(clf, name)
     }
     state["format"] = [list(shape.shape), shape.dtype.name, shape.max]
     state["score"] = _score_state(writer, clf)
     state["net"] = {
-        "factory": writer.attempt(factory, "module"),
+        "factory": writer.attempt(net.module.module, "module"),
         "source": writer.attempt(net.source, "ood_source"),
-        "n_outputs": n_outputs,
+        "n_outputs": net.module.n_outputs,
         "ood_target": net.ood_target,
         "bfloat16": net.bfloat16,
         "single_thread": net.single_thread,
@@ -72,21 +70,13 @@ def classifier_state(writer, clf):
     return state
 
 
-def restore_classifier(reader, clf, state):
-    """Set what a ConfidentClassifier had learnt.
-
-    Parameters
-    ----------
-    reader : Reader
-        Decodes values.
-    clf : ConfidentClassifier
-        With its parameters, valid ones.
-    state : dict
-        As `classifier_state` returns it.
-    """
+def restore_classifier(
+    reader: ValueReader, clf: ConfidentClassifier, state: dict
+) -> None:
+    """Set what a classifier with valid parameters had learned."""
     if not state:
         return
-    for name in _LEARNT:
+    for name in _LEARNED:
         if name in state:
             setattr(clf, name, reader.decode(state[name], name))
     shape, dtype, high = state["format"]
@@ -97,14 +87,14 @@ def restore_classifier(reader, clf, state):
     clf.method_ = _restore_score(reader, clf, state["score"])
 
 
-def _check_samples(clf):
+def _check_samples(clf: ConfidentClassifier) -> None:
     """Raise ValueError if classes or the format of samples do not fit together."""
     classes, shape, format_ = clf.classes_, clf.input_shape_, clf._format
     if not isinstance(classes, np.ndarray) or classes.ndim != 1 or len(classes) < 2:
-        raise ValueError("classes_ is no array of two labels or more")
+        raise ValueError("classes_ is not an array of two labels or more")
     for sizes in (shape, format_.shape):
         if type(sizes) is not tuple or len(sizes) not in (1, 3):
-            raise ValueError("input_shape_ is no shape of rows or images")
+            raise ValueError("input_shape_ is not the shape of rows or images")
         if not all(type(side) is int and 0 < side <= _MAX_SIDE for side in sizes):
             raise ValueError(f"input_shape_ has sides that are not in 1..{_MAX_SIDE}")
     if math.prod(shape) != math.prod(format_.shape):
@@ -115,30 +105,38 @@ def _check_samples(clf):
         raise ValueError("n_features_in_ does not fit the shape of a sample")
 
 
-def _restore_net(reader, clf, state):
-    """Return the net, its networks as they were, its optimizers new."""
-    # What the file does not keep comes of the parameters, which the user gave.
-    factory = clf.module
+def _restore_net(
+    reader: ValueReader, clf: ConfidentClassifier, state: dict
+) -> JointNet:
+    """Return the net: its networks as they were, its optimizers new."""
+    # What the file does not hold comes from the parameters, which the user gave.
+    module = clf.module
     if "kept" in state["factory"]:
-        factory = reader.decode(state["factory"]["kept"], "module")
+        module = reader.decode(state["factory"]["kept"], "module")
     if "kept" in state["source"]:
         source = reader.decode(state["source"]["kept"], "ood_source")
     else:
-        source = clf._make_source()
+        source = source_of(clf)
     n_outputs, shape, device = state["n_outputs"], clf.input_shape_, reader.device
     if type(n_outputs) is not int or n_outputs - len(clf.classes_) not in (0, 1):
         raise ValueError("the number of outputs does not fit classes_")
     if state["ood_target"] not in ("uniform", "reject"):
         raise ValueError("ood_target is unknown")
     if not (source is None or isinstance(source, OODSource)):
-        raise ValueError("ood_source is no source")
+        raise ValueError("ood_source is not a source")
     tensors = _tensors(reader, state["network"])
-    build = partial(build_classifier, factory, shape, n_outputs)
-    _check_size(reader, build, tensors, "module")
-    net = clf._new_net(factory, source, device, n_outputs)
-    net.ood_target, net.bfloat16 = state["ood_target"], bool(state["bfloat16"])
-    net.single_thread = bool(state["single_thread"])
-    with seeded(0, device), net.threads():
+    factory = ClassifierFactory(module, shape, n_outputs)
+    _check_size(reader, factory, tensors, "module")
+    net = new_net(
+        clf,
+        factory,
+        source,
+        device,
+        ood_target=state["ood_target"],
+        bfloat16=bool(state["bfloat16"]),
+        single_thread=bool(state["single_thread"]),
+    )
+    with seeded(0, device), one_thread(net.single_thread):
         net.initialize()
         _set_tensors(net.module_, tensors, state["network"], "module")
         if source is not None:
@@ -148,8 +146,8 @@ def _restore_net(reader, clf, state):
     return net
 
 
-def _score_state(writer, clf):
-    """Return the fitted score; of a class of the user's, its attributes alone."""
+def _score_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
+    """Return the fitted score; if its class is the user's, its attributes only."""
     node = writer.attempt(clf.method_, "method")
     if node:
         return node
@@ -161,7 +159,9 @@ def _score_state(writer, clf):
     return {"attributes": writer.attributes(clf.method_, "method")}
 
 
-def _restore_score(reader, clf, state):
+def _restore_score(
+    reader: ValueReader, clf: ConfidentClassifier, state: dict
+) -> OODScore:
     """Return the fitted score."""
     if "kept" in state:
         score = reader.decode(state["kept"], "method")
@@ -171,8 +171,8 @@ def _restore_score(reader, clf, state):
     return make_score(score)
 
 
-def _network_state(writer, network):
-    """Return names of a network's tensors, and which have the channels last."""
+def _network_state(writer: ValueWriter, network: nn.Module) -> dict:
+    """Return the names of a network's tensors, and which have the channels last."""
     tensors = network.state_dict()
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor):
@@ -183,39 +183,44 @@ def _network_state(writer, network):
     }
 
 
-def _has_channels_last(tensor):
-    """Return whether filters lie in memory with the channels last."""
+def _has_channels_last(tensor: torch.Tensor) -> bool:
+    """Return whether filters are stored with the channels last."""
     if tensor.ndim != 4:
         return False
     shape = torch.empty(tensor.shape, device="meta")
     return shape.stride() != tensor.stride()
 
 
-def _tensors(reader, state):
+def _tensors(reader: ValueReader, state: dict) -> dict[str, torch.Tensor]:
     """Return the tensors of a network, by their names there."""
     return {str(name): reader.take(key) for name, key in state["tensors"].items()}
 
 
-def _check_size(reader, build, tensors, role):
-    """Raise ValueError unless a network that would be built has these tensors."""
+def _check_size(
+    reader: ValueReader,
+    build: Callable[[], nn.Module],
+    tensors: dict[str, torch.Tensor],
+    role: str,
+) -> None:
+    """Raise ValueError unless the network to build has these tensors."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of building come when it is built
+        warnings.simplefilter("ignore")  # they come when it is really built
         try:
             with torch.device("meta"):
                 expected = build().state_dict()
         except Exception:
             if reader.given:
-                return  # not every network of a user's can be built without memory
+                return  # a user's network may not work on the meta device
             raise
     _check_same(expected, tensors, role)
 
 
-def _check_same(expected, tensors, role):
+def _check_same(expected: dict, tensors: dict, role: str) -> None:
     """Raise ValueError unless tensors have the expected names, shapes and types."""
     if set(expected) != set(tensors):
         odd = min(set(expected) ^ set(tensors))
         where = "the file" if odd in expected else role
-        raise ValueError(f"{role} does not fit the file: {where} has no {odd!r}")
+        raise ValueError(f"{role} does not fit the file: {where} lacks {odd!r}")
     for name, tensor in expected.items():
         other = tensors[name]
         if tensor.shape != other.shape or tensor.dtype != other.dtype:
@@ -226,8 +231,8 @@ def _check_same(expected, tensors, role):
             )
 
 
-def _set_tensors(network, tensors, state, role):
-    """Set the tensors of a network, and how they lie in memory."""
+def _set_tensors(network: nn.Module, tensors: dict, state: dict, role: str) -> None:
+    """Set the tensors of a network, and their layout in memory."""
     _check_same(network.state_dict(), tensors, role)
     network.load_state_dict(tensors)
     parameters = dict(network.named_parameters())
@@ -237,28 +242,23 @@ def _set_tensors(network, tensors, state, role):
         parameter.data = layout.copy_(parameter.data)
 
 
-def _parts(source):
-    """Return a source and the sources inside it, by name."""
-    modules = source.named_modules()
-    return {name: part for name, part in modules if isinstance(part, OODSource)}
-
-
-def _source_state(writer, source):
-    """Return what a source, and each source inside it, has learnt."""
+def _source_state(writer: ValueWriter, source: OODSource) -> dict:
+    """Return what a source, and each source inside it, has learned."""
+    parts = source.parts()
     return {
-        "parts": {name: _part_state(writer, p) for name, p in _parts(source).items()},
+        "parts": {name: _part_state(writer, part) for name, part in parts.items()},
         "network": _network_state(writer, source),
     }
 
 
-def _part_state(writer, part):
-    """Return what one source has learnt, but for tensors of the network."""
+def _part_state(writer: ValueWriter, part: OODSource) -> dict:
+    """Return what one source has learned, without its tensors."""
     params = part.get_params(deep=False)
     attributes = {
         name: writer.encode(value, name)
         for name, value in vars(part).items()
         if name not in params
-        and name not in _OF_TORCH
+        and name not in _NOT_IN_FILES
         and not isinstance(value, torch.optim.Optimizer)
     }
     parameters = list(part.parameters())
@@ -269,8 +269,10 @@ def _part_state(writer, part):
     }
 
 
-def _restore_source(reader, source, state, shape):
-    """Set what a source had learnt."""
+def _restore_source(
+    reader: ValueReader, source: OODSource, state: dict, shape: tuple
+) -> None:
+    """Set what a source had learned."""
     tensors = _tensors(reader, state["network"])
     parts = state["parts"]
     buffers = [
@@ -282,23 +284,26 @@ def _restore_source(reader, source, state, shape):
     build = partial(_with_networks, clone(source), shape, "meta")
     _check_size(reader, build, networks, "ood_source")
     _with_networks(source, shape, reader.device)
-    if set(parts) != set(_parts(source)):
+    if set(parts) != set(source.parts()):
         raise ValueError("ood_source does not fit the file")
-    for name, part in _parts(source).items():
+    for name, part in source.parts().items():
         _restore_part(reader, part, parts[name], name, tensors)
     _set_tensors(source, tensors, state["network"], "ood_source")
 
 
-def _with_networks(source, shape, device):
-    """Return a source after it made its networks."""
+def _with_networks(source: OODSource, shape: tuple, device) -> OODSource:
+    """Return a source after it built its networks."""
     source.make_networks(shape, torch.device(device))
     return source
 
 
-def _restore_part(reader, part, state, prefix, tensors):
+def _restore_part(
+    reader: ValueReader, part: OODSource, state: dict, prefix: str, tensors: dict
+) -> None:
     """Set the attributes of one source, and make room for its buffers."""
+    part.device = reader.device
     attributes = state["attributes"]
-    reader.set_attributes(part, attributes, "ood_source", also_hidden=_OF_TORCH)
+    reader.set_attributes(part, attributes, "ood_source", also_hidden=_NOT_IN_FILES)
     for name, is_there in state["buffers"].items():
         buffer = None
         if is_there:
@@ -309,8 +314,8 @@ def _restore_part(reader, part, state, prefix, tensors):
         part.requires_grad_(False).eval()
 
 
-def _columns(history):
-    """Return a history as arrays of rows and values; without single batches."""
+def _columns(history: History) -> dict:
+    """Return a history as arrays of rows and values, without single batches."""
     columns = {}
     for name in sorted({name for row in history for name in row}):
         rows = [i for i, row in enumerate(history) if name in row]
@@ -320,8 +325,8 @@ def _columns(history):
     return columns
 
 
-def _rows(columns):
-    """Return the rows of a history; no more of them than its longest column has."""
+def _rows(columns: dict) -> History:
+    """Return a history with as many rows as its longest column."""
     n_epochs = max((len(rows) for rows, _ in columns.values()), default=0)
     if n_epochs > _MAX_EPOCHS:
         raise ValueError(f"history has {n_epochs} epochs, more than {_MAX_EPOCHS}")
@@ -330,7 +335,7 @@ def _rows(columns):
         history.new_epoch()
     for name, (rows, values) in columns.items():
         if rows.dtype != np.int64 or rows.ndim != 1 or values.ndim != 1:
-            raise ValueError("history has no columns")
+            raise ValueError("history does not have columns")
         for row, value in zip(rows.tolist(), values.tolist(), strict=True):
             history[row][name] = value
     return history

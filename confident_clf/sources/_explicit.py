@@ -4,15 +4,16 @@
 import torch
 from torch import Tensor
 
-from confident_clf.sources._base import OODSource
+from confident_clf.sources._source import OODSource
 from confident_clf.utils._tensors import as_float
 
 
 class ExplicitOOD(OODSource):
-    """Rows that the user calls out-of-distribution, drawn with replacement.
+    """Rows that the user gave as out-of-distribution, drawn with replacement.
 
     They come as ``fit(..., X_ood=...)`` or as rows of X labelled `ood_label`. This is
-    the confidence loss, eq. (1) of [1]_, with a data set as P_out.
+    the confidence loss, eq. (1) of [1]_, with a data set as P_out:
+    ``CE(f(x), y) + beta * KL(U || p(. | x_ood))``, x_ood drawn from these rows.
 
     References
     ----------
@@ -29,8 +30,8 @@ class ExplicitOOD(OODSource):
     needs_ood_rows = True
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Keep the user's rows, as they are: nothing is copied on the CPU."""
-        self.device = device
+        """Keep the user's rows as they are; nothing is copied on the CPU."""
+        super().prepare(x, x_ood, device)
         if x_ood is not None:
             self.rows = x_ood
 

@@ -9,11 +9,14 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from confident_clf.sources._base import OODSource
+from confident_clf.sources._source import OODSource
 
 
 class MixtureOOD(OODSource):
     """Out-of-distribution samples from several sources.
+
+    A batch of n samples takes ``n * share_i / sum(shares)`` from source i, rounded at
+    random so that the shares are exact over many batches.
 
     Parameters
     ----------
@@ -55,29 +58,38 @@ class MixtureOOD(OODSource):
         """Whether one of the sources makes features."""
         return any(source.makes_features for source in self.sources)
 
+    def parts(self) -> dict:
+        """Return the mixture and its sources, also before they are cloned."""
+        if hasattr(self, "sources_"):
+            return super().parts()
+        sources = [source for source, _ in self._flat()]
+        return {"": self, **{f"sources_.{i}": s for i, s in enumerate(sources)}}
+
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Clone the sources, those within mixtures too, once, and prepare each."""
-        self._clone_leaves()
+        """Clone the sources, also those inside mixtures, once, and prepare each."""
+        super().prepare(x, x_ood, device)
+        self._clone_sources()
         for source in self.sources_:
             source.prepare(x, x_ood if source.needs_ood_rows else None, device)
 
     def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Clone the sources and let each rebuild itself."""
-        self._clone_leaves()
+        super().prepare(x, x_ood, device)
+        self._clone_sources()
         for source in self.sources_:
             source.rebuild(x, x_ood if source.needs_ood_rows else None, device)
 
-    def _clone_leaves(self):
-        """Set the sources, once, and their shares."""
-        sources, self.shares_ = zip(*self._leaves(), strict=True)
-        if not hasattr(self, "sources_"):
-            self.sources_ = nn.ModuleList(clone(source) for source in sources)
-
     def make_networks(self, input_shape, device) -> None:
-        """Clone the sources, and let each make its networks."""
-        self._clone_leaves()
+        """Clone the sources, and let each build its networks."""
+        self._clone_sources()
         for source in self.sources_:
             source.make_networks(input_shape, device)
+
+    def _clone_sources(self) -> None:
+        """Set the sources, once, and their shares."""
+        sources, self.shares_ = zip(*self._flat(), strict=True)
+        if not hasattr(self, "sources_"):
+            self.sources_ = nn.ModuleList(clone(source) for source in sources)
 
     def _validate_params(self):
         """Check the parameters, and those of every source."""
@@ -86,10 +98,10 @@ class MixtureOOD(OODSource):
             if not isinstance(source, OODSource):
                 raise TypeError(f"sources must hold OODSources; got {source!r}.")
             source._validate_params()
-        self._leaves()
+        self._flat()
 
-    def _leaves(self):
-        """Return the pairs of source and share; the shares sum to 1."""
+    def _flat(self) -> list[tuple[OODSource, float]]:
+        """Return pairs of source and share, mixtures flattened; shares sum to 1."""
         shares = [1] * len(self.sources) if self.shares is None else list(self.shares)
         if (
             not self.sources
@@ -100,28 +112,24 @@ class MixtureOOD(OODSource):
                 f"shares={self.shares!r} must be positive numbers, one for each of the "
                 f"{len(self.sources)} sources, and there must be a source."
             )
-        leaves = []
+        pairs = []
         for source, share in zip(self.sources, shares, strict=True):
-            leaves += [
-                (leaf, part * share / sum(shares)) for leaf, part in source._leaves()
-            ]
-        return leaves
+            inner = source._flat() if isinstance(source, MixtureOOD) else [(source, 1)]
+            pairs += [(leaf, part * share / sum(shares)) for leaf, part in inner]
+        return pairs
 
     def step(self, x: Tensor, net) -> dict[str, Tensor]:
-        """Let each source move; a loss that several have is named by its number."""
+        """Let each source move; number a loss that several sources record."""
         return _numbered(source.step(x, net) for source in self.sources_)
-
-    def shared_inputs(self) -> list[Tensor]:
-        """Return the shared samples of all sources."""
-        return [x for source in self.sources_ for x in source.shared_inputs()]
-
-    def finish_step(self, net) -> dict[str, Tensor]:
-        """Let each source finish its step."""
-        return _numbered(source.finish_step(net) for source in self.sources_)
 
     def end_epoch(self) -> dict[str, float]:
         """Return the figures of all sources."""
         return _numbered(source.end_epoch() for source in self.sources_)
+
+    def forget_batch(self) -> None:
+        """Let every source forget its last batch."""
+        for source in self.sources_:
+            source.forget_batch()
 
     def optimizers(self) -> list:
         """Return the optimizers of all sources."""
@@ -134,28 +142,28 @@ class MixtureOOD(OODSource):
         return sum(size for source, size in self._sizes(n) if source.makes_inputs)
 
     def sample(self, n: int) -> Tensor:
-        """Return `n` inputs, of each of their sources its share.
+        """Return `n` inputs, from each source that makes inputs its share.
 
-        Where no source makes inputs, features.
+        Features, if no source makes inputs.
         """
         kind = "makes_inputs" if self.makes_inputs else "makes_features"
         return torch.cat([source.sample(size) for source, size in self._sizes(n, kind)])
 
     def sample_features(self, features: Tensor, n: int) -> Tensor:
-        """Return `n` features, of each of their sources its share."""
+        """Return `n` features, from each source that makes features its share."""
         sizes = self._sizes(n, "makes_features")
         return torch.cat([source.sample_features(features, k) for source, k in sizes])
 
     def _sizes(self, n, kind=None):
-        """Return the sources, of one kind or of all, that take part in `n` samples.
+        """Return the sources that take part in `n` samples, with their numbers of them.
 
-        Each comes with its number of samples, at least 1.
+        `kind` is "makes_inputs", "makes_features" or None: all sources.
         """
         pairs = zip(self.sources_, self.shares_, strict=True)
         pairs = [pair for pair in pairs if kind is None or getattr(pair[0], kind)]
         shares = torch.tensor([share for _, share in pairs], dtype=torch.float64)
         ends = (shares.cumsum(0) / shares.sum())[:-1]
-        # One random shift rounds all shares: over many batches they come out exact.
+        # One random shift rounds all shares: over many batches they are exact.
         ends = [0, *(n * ends + torch.rand(())).int().tolist(), n]
         sizes = [
             (source, end - start)
@@ -164,8 +172,8 @@ class MixtureOOD(OODSource):
         return [(source, size) for source, size in sizes if size]
 
 
-def _numbered(losses_of_sources):
-    """Return all losses in one dict; a second of a name gets its source's number."""
+def _numbered(losses_of_sources) -> dict:
+    """Return all losses in one dict; a name that occurs again gets a number."""
     all_losses = {}
     for i, losses in enumerate(losses_of_sources):
         for name, loss in losses.items():

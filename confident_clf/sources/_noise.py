@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Noise that needs no network: out-of-distribution samples made from the data."""
+"""Noise: out-of-distribution samples made from the data, without a network."""
 
 from numbers import Real
 
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from confident_clf.sources._base import OODSource
+from confident_clf.sources._source import OODSource
 from confident_clf.utils._sklearn import Interval
 from confident_clf.utils._tensors import as_float
 
-# Rows kept for patch-shuffling and permuting; a model file should not hold all data.
+# Rows kept to shuffle and permute: a model file should not hold all data.
 MAX_ROWS = 2048
 
 
@@ -21,13 +21,15 @@ class NoiseOOD(OODSource):
     For images: "uniform" and "gaussian" pixels, "low_frequency" noise (a coarse random
     grid, enlarged smoothly), and "patch_shuffled" training images, whose texture is
     right and whose shape is wrong. For rows: "permuted" features, each drawn from the
-    training data on its own, so that only their dependence is lost, and "uniform" rows
-    in the bounding box of the data, enlarged. Training with noise is due to [1]_.
+    training data on its own, which keeps their distributions and breaks their
+    dependence, and "uniform" rows in the enlarged bounding box of the data,
+    ``[low - enlarge * range, high + enlarge * range]``. Training with noise was
+    introduced in [1]_.
 
     Parameters
     ----------
     kinds : sequence of str or None, default=None
-        Kinds to mix in equal shares; None takes all that fit the data.
+        Kinds to mix in equal shares. None means all that fit the data.
     enlarge : float, default=0.5
         How far the box of "uniform" rows reaches beyond the data on each side, as a
         share of each feature's range.
@@ -56,6 +58,7 @@ class NoiseOOD(OODSource):
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Learn the range of the data, and keep some rows."""
+        super().prepare(x, x_ood, device)
         makers = _IMAGE_KINDS if x.ndim == 4 else _ROW_KINDS
         self.kinds_ = tuple(makers) if self.kinds is None else tuple(self.kinds)
         unknown = [kind for kind in self.kinds_ if kind not in makers]
@@ -78,7 +81,7 @@ class NoiseOOD(OODSource):
     def sample(self, n: int) -> Tensor:
         """Return `n` samples, about as many of each kind."""
         makers = _IMAGE_KINDS if self.rows_.ndim == 4 else _ROW_KINDS
-        # A random start, so that in small batches no kind is always the larger one.
+        # A random start, so that in small batches no kind always gets more samples.
         start = int(torch.randint(len(self.kinds_), ()))
         parts = []
         for i, kind in enumerate(self.kinds_[start:] + self.kinds_[:start]):
@@ -124,7 +127,7 @@ def _patch_shuffled(source: NoiseOOD, n: int) -> Tensor:
     k = int(torch.randint(2, 5, ()))
     down, across = (min(k, size) for size in images.shape[2:])
     height, width = images.shape[2] // down, images.shape[3] // across
-    # What is left over at the lower and right edge stays where it is.
+    # Pixels that do not fill a patch, at the lower and right edge, stay in place.
     area = images[:, :, : down * height, : across * width]
     patches = area.unfold(2, height, height).unfold(3, width, width).flatten(2, 3)
     order = torch.rand(n, down * across, device=images.device).argsort(dim=1)

@@ -5,10 +5,10 @@ from numbers import Integral
 
 from torch import Tensor, nn
 
-from confident_clf.sources._gan import JointGAN
-from confident_clf.utils._batches import EpochMeans, ShuffledBatches, resident
-from confident_clf.utils._collapse import warn_of_collapse
-from confident_clf.utils._divergence import located
+from confident_clf._training._batches import EpochMeans, ShuffledBatches, resident
+from confident_clf._training._collapse import warn_of_collapse
+from confident_clf._training._divergence import located
+from confident_clf.sources._joint_gan import JointGAN
 from confident_clf.utils._sklearn import Interval
 from confident_clf.utils._tensors import as_float
 
@@ -16,8 +16,10 @@ from confident_clf.utils._tensors import as_float
 class OriginalGAN(JointGAN):
     """The original GAN [2]_: trained first, on the data alone, then frozen.
 
-    Its samples imitate the data. Those that fail to can serve as boundary samples all
-    the same: [1]_ finds them useful "often (but not always)".
+    The discriminator goes down ``-log D(x) - log(1 - D(G(z)))``, the generator down
+    ``-log D(G(z))``: eq. (2) of [1]_ without the KL term. The samples imitate the data.
+    Where they fail to, they can serve as boundary samples: [1]_ finds them useful
+    "often (but not always)".
 
     Parameters
     ----------
@@ -78,15 +80,16 @@ class OriginalGAN(JointGAN):
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Train both networks, then freeze them; keep the losses in `history_`."""
-        if hasattr(self, "history_"):
-            return
+        is_trained = hasattr(self, "history_")
         super().prepare(x, x_ood, device)
+        if is_trained:
+            return
         self.history_ = []
         batches = ShuffledBatches(resident((x,), device), self.batch_size)
         for epoch in range(self.max_epochs):
             losses = EpochMeans()
-            with located(epoch + 1, self._both_optimizers()) as place:
-                for place.batch, (batch,) in enumerate(batches, start=1):
+            with located(epoch + 1, super().optimizers()) as position:
+                for position.batch, (batch,) in enumerate(batches, start=1):
                     real = self._standardize(as_float(batch.to(device)))
                     losses.add(self._step_both(real), len(real))
             self.history_.append(losses.means() | self.end_epoch())
@@ -94,16 +97,16 @@ class OriginalGAN(JointGAN):
         self.requires_grad_(False).eval()
 
     def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Make the networks, frozen, without training them."""
+        """Build the networks, frozen, without training them."""
         super().prepare(x, x_ood, device)
         self.requires_grad_(False).eval()
 
     def _step_both(self, real: Tensor) -> dict[str, Tensor]:
         """Move discriminator and generator on samples in standard units."""
         fake = self._generate(len(real))
-        self._last = real, fake.detach()
+        self._last_batch = real, fake.detach()
         return {
-            "discriminator_loss": self._step_discriminator(*self._last),
+            "discriminator_loss": self._step_discriminator(real, fake.detach()),
             "generator_loss": self._step_generator(fake),
         }
 
@@ -117,9 +120,5 @@ class OriginalGAN(JointGAN):
         return {}
 
     def optimizers(self) -> list:
-        """Return none: the networks are frozen."""
+        """Return no optimizer: the networks are frozen."""
         return []
-
-    def _both_optimizers(self):
-        """Return those of its own training, in the order of their steps."""
-        return [self.discriminator_optimizer_, self.generator_optimizer_]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One seed for everything random, and no trace of it left."""
+"""Seed everything random in a block with one number, and leave no trace of it."""
 
 import os
 import random
@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-# The generators are the process's, so only one thread at a time may have them. Others
-# wait: there is no other way to give a fit its own numbers, as layers are initialised,
-# and dropout draws, from torch's global generator. A callback may predict, or fit
-# another classifier, in the thread that has them.
+# The generators belong to the process, so only one thread at a time may seed them. The
+# others wait. There is no other way to give a fit its own numbers: layers are
+# initialised, and dropout draws, from torch's global generator. The lock is reentrant:
+# a callback may predict, or fit another classifier, in the thread that holds it.
 _generators = RLock()
 
 
 def _renew_lock():
-    """Let a forked process have its generators; the thread that had them is gone."""
+    """Unlock in a forked child: the thread that held the lock does not exist there."""
     global _generators
     _generators = RLock()
 
@@ -27,37 +27,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def draw_seed(random_state):
-    """Return one integer seed drawn from `random_state`, as scikit-learn reads it.
+def draw_seed(random_state) -> int:
+    """Return a seed between 0 and 2**31 - 2, drawn from scikit-learn's `random_state`.
 
-    Parameters
-    ----------
-    random_state : int, RandomState instance or None
-        An int always gives the same seed, a RandomState instance moves on.
-
-    Returns
-    -------
-    int
-        Seed between 0 and 2**31 - 2.
+    An int always gives the same seed; a RandomState instance moves on.
     """
-    with _generators:  # None stands for NumPy's, which a fit may have seeded
+    with _generators:  # None means NumPy's generator, which a fit may have seeded
         return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 @contextmanager
-def seeded(seed, device):
-    """Seed the global generators of Python, NumPy and torch; restore them after.
+def seeded(seed: int, device: torch.device):
+    """Seed the global generators of Python, NumPy and torch; restore them afterwards.
 
-    Waits while another thread has them.
-
-    Parameters
-    ----------
-    seed : int
-        The seed for all of them.
-    device : torch.device
-        The device that will be used; its generator is seeded and restored too.
+    Seeds the generator of `device` too. Waits while another thread holds them.
     """
-    # Without `devices`, fork_rng would touch every GPU there is.
+    # Without `devices`, fork_rng would touch every GPU.
     devices = [device] if device.type == "cuda" else []
     with _generators, torch.random.fork_rng(devices=devices):
         python_state, numpy_state = random.getstate(), np.random.get_state()
@@ -71,19 +56,8 @@ def seeded(seed, device):
             np.random.set_state(numpy_state)
 
 
-def random_states(device):
-    """Return the states of all generators that `seeded` seeds.
-
-    Parameters
-    ----------
-    device : torch.device or str
-        The device that is used.
-
-    Returns
-    -------
-    dict
-        Of tensors, numbers and text, in tuples and lists.
-    """
+def random_states(device: str | torch.device) -> dict:
+    """Return the states of all generators that `seeded` seeds, as plain values."""
     name, keys, *rest = np.random.get_state()
     states = {
         "python": random.getstate(),
@@ -95,16 +69,8 @@ def random_states(device):
     return states
 
 
-def set_random_states(states, device):
-    """Put the states of all generators back, inside `seeded`.
-
-    Parameters
-    ----------
-    states : dict
-        As `random_states` returns it.
-    device : torch.device or str
-        The device that is used.
-    """
+def set_random_states(states: dict, device: str | torch.device) -> None:
+    """Put back the states that `random_states` returned; call it inside `seeded`."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     torch.set_rng_state(states["torch"])

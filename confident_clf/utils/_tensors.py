@@ -1,23 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From arrays to tensors, and from pixels to numbers."""
+"""From arrays to tensors, and from pixels to floats."""
 
 import warnings
 
+import numpy as np
 import torch
+from torch import Tensor
 
 
-def as_tensor(array):
-    """Return a tensor that shares the memory of a NumPy array.
+def as_tensor(array: np.ndarray) -> Tensor:
+    """Return a tensor that shares the array's memory.
 
-    Parameters
-    ----------
-    array : ndarray
-        May be read-only, such as a memory map; nothing here writes to it.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape and dtype.
+    The array may be read-only, such as a memory map: nothing here writes to it.
     """
     if array.flags.writeable:
         return torch.from_numpy(array)
@@ -26,17 +20,9 @@ def as_tensor(array):
         return torch.from_numpy(array)
 
 
-def as_float(x):
-    """Return samples as float32, uint8 pixels scaled from 0..255 to [0, 1].
+def as_float(x: Tensor) -> Tensor:
+    """Return a batch as float32, with uint8 pixels scaled from 0..255 to [0, 1].
 
-    Parameters
-    ----------
-    x : Tensor, uint8 or float32
-        A batch; scaling batch by batch keeps the data itself in uint8.
-
-    Returns
-    -------
-    Tensor, float32
-        Of the same shape.
+    Batch by batch, so that the data itself stays uint8.
     """
     return x.float().div_(255) if x.dtype == torch.uint8 else x

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from confident_clf.modules._batch_norm import batch_norms, statistics_of_first
+from confident_clf._networks._batch_norm import batch_norms, statistics_of_first
 
 LAYERS = [
     (lambda: nn.BatchNorm1d(3), (3,)),

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18
 
-from confident_clf.modules import MLP, VGG, SmallConvNet
-from confident_clf.modules._head import (
+from confident_clf._networks._head import (
     find_head,
     last_linear,
     penultimate,
     recorded_inputs,
 )
+from confident_clf.modules import MLP, VGG, SmallConvNet
 
 
 class Reversed(nn.Module):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from confident_clf._networks._trial import keeps_nothing
 from confident_clf.modules import MLP, DCDiscriminator, SmallConvNet
-from confident_clf.modules._trial import keeps_nothing
 
 
 class Keeping(nn.Module):

@@ -11,11 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from confident_clf import ConfidentClassifier
-from confident_clf._net import JointNet
+from confident_clf._training._fit import prepare_source
+from confident_clf._training._net import JointNet
 from confident_clf.losses import kl_to_uniform
 from confident_clf.modules import MLP
 from confident_clf.sources import FeatureOOD, NoiseOOD, OODSource
-from confident_clf.sources._features import points_around
+from confident_clf.sources._feature_space import points_around
 
 X, Y = load_digits(return_X_y=True)
 X = (X / 16).astype(np.float32)
@@ -72,7 +73,7 @@ def make_net(source):
         device="cpu",
         verbose=0,
     ).initialize()
-    net._prepare_source(x, None)
+    prepare_source(net, x, None)
     return net, x, y
 
 
@@ -152,5 +153,5 @@ def test_a_module_without_head_is_refused(source):
 
 def test_only_sources_of_features_make_features():
     """Check the message of a source that is asked for what it does not make."""
-    with pytest.raises(NotImplementedError, match=r"NoiseOOD\(\) makes no features"):
+    with pytest.raises(NotImplementedError, match="does not make features"):
         NoiseOOD().sample_features(torch.zeros(2, 3), 1)

@@ -180,10 +180,3 @@ def test_default_learning_rate_depends_on_the_data(shape, lr):
         source.prepare(torch.rand(8, *shape), None, CPU)
         for optimizer in (source.generator_optimizer_, source.discriminator_optimizer_):
             assert optimizer.param_groups[0]["lr"] == expected
-
-
-def test_shared_samples_need_the_paper_s_objective():
-    """Check the message where generator and classifier have no term in common."""
-    source = JointGAN(objective="confident", share_samples=True)
-    with pytest.raises(ValueError, match="share_samples=True needs objective='bound"):
-        source.prepare(torch.rand(8, 3), None, CPU)

@@ -4,7 +4,7 @@
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from confident_clf.utils._augment import crop, flip, flip_crop
+from confident_clf._training._augment import crop, flip, flip_crop
 
 
 def images(n, size=(16, 24)):

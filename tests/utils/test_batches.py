@@ -4,7 +4,7 @@
 import pytest
 import torch
 
-from confident_clf.utils._batches import EpochMeans, ShuffledBatches, resident
+from confident_clf._training._batches import EpochMeans, ShuffledBatches, resident
 
 
 @pytest.mark.parametrize(

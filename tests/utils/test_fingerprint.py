@@ -14,9 +14,9 @@ import torch
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
+from confident_clf._training._fingerprint import describe
 from confident_clf.modules import MLP
 from confident_clf.sources import JointGAN, NoiseOOD
-from confident_clf.utils._fingerprint import describe
 
 
 class Opaque:

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from confident_clf import ConfidentClassifier
-from confident_clf.modules import MLP
-from confident_clf.utils._inference import (
+from confident_clf._networks._inference import (
     _batches,
     inference_batch_size,
     map_padded,
     sizes_that_round_alike,
 )
+from confident_clf.modules import MLP
 
 
 class ByBatch(nn.Module):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from confident_clf.utils._optim import adam, adamw
+from confident_clf._training._optim import adam, adamw
 
 
 def steps(optimizer, parameters, n, seed):

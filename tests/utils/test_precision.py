@@ -11,10 +11,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from confident_clf import ConfidentClassifier
+from confident_clf._networks._trial import flop, prefer_channels_last
+from confident_clf._training._optim import adamw, can_fuse, descend
 from confident_clf.modules import MLP, DCGenerator, SmallConvNet
-from confident_clf.modules._trial import flop, prefer_channels_last
-from confident_clf.utils._optim import adamw, can_fuse, descend
-from confident_clf.utils._precision import (
+from confident_clf.utils._compute import (
     multiplies_bfloat16,
     use_bfloat16,
 )

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
 
-from confident_clf.utils._schedules import ScheduledRates, one_cycle, step
+from confident_clf._training._schedules import ScheduledRates, one_cycle, step
 
 N_STEPS = 10_000
 

@@ -9,9 +9,9 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from confident_clf import ConfidentClassifier
+from confident_clf._networks._trial import flop
 from confident_clf.modules import SmallConvNet
-from confident_clf.modules._trial import flop
-from confident_clf.utils._threads import MIN_FLOP, one_thread
+from confident_clf.utils._compute import MIN_FLOP_OF_THREADS, one_thread
 
 X, Y = load_digits(return_X_y=True)
 X = (X / 16).astype(np.float32)[:300]
@@ -48,7 +48,7 @@ def test_small_networks_take_one_thread(n_threads):
     )
     assert clf.fit(X, Y).history_[-1]["threads"] == 1
     large = Large((64,), 10)
-    assert flop(large, torch.zeros(2, 64)) / 2 * 64 > MIN_FLOP
+    assert flop(large, torch.zeros(2, 64)) / 2 * 64 > MIN_FLOP_OF_THREADS
     clf.set_params(module=Large, lr=1e-4).fit(X[:64], Y[:64])
     assert clf.history_[-1]["threads"] == n_threads
     assert torch.get_num_threads() == n_threads

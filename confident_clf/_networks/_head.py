@@ -7,55 +7,29 @@ from threading import get_ident
 import torch
 from torch import Tensor, nn
 
-from confident_clf.modules._trial import evaluating
+from confident_clf._networks._trial import evaluating
 
 
 def find_head(network: nn.Module, x: Tensor) -> str:
     """Return the name of the linear layer that makes the logits.
 
-    Parameters
-    ----------
-    network : nn.Module
-        The classifier, in training mode before and after.
-    x : Tensor of shape (n, ...)
-        A few samples, on the network's device.
-
-    Returns
-    -------
-    str
-        A name for ``network.get_submodule``.
-
-    Raises
-    ------
-    ValueError
-        If the logits do not come straight out of an :class:`torch.nn.Linear` whose
-        input is one vector for each sample.
+    Found by a pass over a few samples. Raises ValueError if the logits do not come
+    straight from an ``nn.Linear`` whose input is one vector for each sample.
     """
     with evaluating(network), torch.no_grad():
         head = _logits_layer(network, x)
     if head is None:
         raise ValueError(
             f"module={type(network).__name__} must end with a torch.nn.Linear on one "
-            "vector for each sample: what goes into it are its features. Make it end "
-            "so, or choose an OOD source that needs no features."
+            "vector for each sample: the input of that layer gives the features. End "
+            "it that way, or choose an OOD source that needs no features."
         )
     return next(name for name, layer in network.named_modules() if layer is head)
 
 
 @contextmanager
 def recorded_inputs(layer: nn.Module):
-    """Record what goes into a layer.
-
-    Parameters
-    ----------
-    layer : nn.Module
-        A layer of a network that runs in the block.
-
-    Yields
-    ------
-    list of Tensor
-        The input of each call, with its graph.
-    """
+    """Yield a list that collects the input, with its graph, of each call."""
     inputs = []
     handle = layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     try:
@@ -66,25 +40,15 @@ def recorded_inputs(layer: nn.Module):
 
 @contextmanager
 def recorded_linears(network: nn.Module):
-    """Record the calls of the linear layers.
+    """Yield a list that collects layer, input and output of each linear layer's call.
 
-    Those of this thread alone: others may predict with the network meanwhile, but not
-    with a compiled one.
-
-    Parameters
-    ----------
-    network : nn.Module
-        A network that runs in the block.
-
-    Yields
-    ------
-    list of (nn.Linear, Tensor, Tensor)
-        Layer, input and output of each call.
+    Only calls of this thread: others may predict with the network in the meantime. Of a
+    compiled network they may not.
     """
     calls, thread = [], get_ident()
 
     def record(layer, args, output):
-        # What torch.compile traces cannot ask for its thread.
+        # Code that torch.compile traces cannot ask for its thread.
         if torch.compiler.is_compiling() or get_ident() == thread:
             calls.append((layer, args[0], output))
 
@@ -98,24 +62,9 @@ def recorded_linears(network: nn.Module):
 
 
 def penultimate(network: nn.Module, x: Tensor) -> Tensor:
-    """Return the features: what goes into the last linear layer on vectors.
+    """Return the features, (n, d): the input of the last linear layer on vectors.
 
-    Parameters
-    ----------
-    network : nn.Module
-        The classifier.
-    x : Tensor of shape (n, ...)
-        Samples.
-
-    Returns
-    -------
-    Tensor of shape (n, d)
-        The features.
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer.
+    Raises ValueError if there is no such layer.
     """
     with recorded_linears(network) as calls:
         network(x)
@@ -124,37 +73,22 @@ def penultimate(network: nn.Module, x: Tensor) -> Tensor:
             return features
     raise ValueError(
         f"module={type(network).__name__} has no torch.nn.Linear on one vector for "
-        "each sample: what goes into the last one are its features. Make the module "
-        "end so, or choose a method that needs no features, such as 'energy'."
+        "each sample: the input of the last one gives the features. End the module "
+        "that way, or choose a method that needs no features, such as 'energy'."
     )
 
 
 def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
     """Return the linear layer that makes the logits.
 
-    Parameters
-    ----------
-    network : nn.Module
-        The classifier.
-    x : Tensor of shape (n, ...)
-        A few samples.
-
-    Returns
-    -------
-    nn.Linear
-        The layer.
-
-    Raises
-    ------
-    ValueError
-        If the logits do not come straight out of one.
+    Raises ValueError if the logits do not come straight from one.
     """
     head = _logits_layer(network, x)
     if head is None:
         raise ValueError(
             f"module={type(network).__name__} must end with a torch.nn.Linear on one "
-            "vector for each sample, whose weight and bias the method needs. Make it "
-            "end so, or choose a method that needs less, such as 'knn' or 'energy'."
+            "vector for each sample, whose weight and bias the method needs. End it "
+            "that way, or choose another method, such as 'knn' or 'energy'."
         )
     return head
 
@@ -162,6 +96,6 @@ def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
 def _logits_layer(network: nn.Module, x: Tensor) -> nn.Linear | None:
     """Return the linear layer on vectors whose output is the network's, if any."""
     with recorded_linears(network) as calls:
-        logits = network(x.clone())  # which may work in place
+        logits = network(x.clone())  # the network may work in place
     layer, features, output = calls[-1] if calls else (None, x, None)
     return layer if output is logits and features.ndim == 2 else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a source of out-of-distribution samples is."""
+"""The protocol of a source of out-of-distribution samples."""
 
 from abc import ABC, abstractmethod
 
@@ -11,18 +11,24 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     """Where the samples x_ood of the confidence loss come from.
 
     The regimes of the paper are one step of the classifier with different sources. A
-    source is a scikit-learn object, so its parameters can be cloned and searched, and a
-    torch module, so its networks and tensors move and are saved with the classifier.
-    It owns its networks, if it has any, and their optimizers.
+    source is a scikit-learn object, so its parameters can be cloned and searched. It is
+    also a torch module, so its networks and tensors are moved and saved with the
+    classifier. It owns its networks, if it has any, and their optimizers.
 
     To write one, store the constructor's parameters under their names after
-    ``super().__init__()``, and define :meth:`sample`; :meth:`prepare` sees the training
+    ``super().__init__()``, and define :meth:`sample`. :meth:`prepare` sees the training
     data before the first epoch, and :meth:`step` runs before each step of the
-    classifier. One with networks defines :meth:`make_networks`, so that files can hold
-    it. Samples are in the units of the batches that the classifier sees: those of X, or
-    [0, 1] where X is uint8. What training changes belongs in networks, in buffers, in
-    `optimizers`, or in plain attributes whose names end in an underscore: a checkpoint
-    keeps these.
+    classifier. A source with networks defines :meth:`make_networks`, so that files can
+    hold it. Samples are in the units of the batches that the classifier sees: those of
+    X, or [0, 1] where X is uint8. Keep what training changes in networks, in buffers,
+    in :meth:`optimizers`, or in plain attributes whose names end in an underscore: a
+    checkpoint holds these.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where networks and samples must be. :meth:`prepare` sets it; loading and
+        unpickling set it again, since there may be another device.
 
     Examples
     --------
@@ -35,14 +41,14 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     ...         return torch.randn(n, *self.shape, device=self.device)
     """
 
-    # Whether `prepare` needs rows that the user calls out-of-distribution.
+    # Whether `prepare` needs rows that the user gave as out-of-distribution.
     needs_ood_rows = False
-    # Whether `sample` makes inputs of the classifier; else features.
+    # Whether `sample` returns inputs of the classifier; otherwise features.
     makes_inputs = True
-    # Whether `sample_features` makes features of the classifier.
+    # Whether `sample_features` returns features of the classifier.
     makes_features = False
 
-    # As in scikit-learn: what the classifier checks before it uses the source.
+    # As in scikit-learn: the classifier checks these before it uses the source.
     _parameter_constraints: dict = {}
 
     def __init__(self):
@@ -70,8 +76,8 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Learn from the training data what is needed, before training.
 
-        Called again when training goes on with other data (`partial_fit`,
-        `warm_start`): then a source keeps its networks.
+        Called again when training continues with other data (`partial_fit`,
+        `warm_start`): a source then keeps its networks.
 
         Parameters
         ----------
@@ -83,12 +89,13 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         device : torch.device
             Where networks and samples must be.
         """
+        self.device = device
 
     def make_networks(self, input_shape, device) -> None:
-        """Make the source's own networks and their optimizers, untrained.
+        """Build the source's own networks and their optimizers, untrained.
 
-        Called when a file is loaded, whose tensors the networks then get; a source that
-        has networks calls it in :meth:`prepare` too.
+        Called when a file is loaded, which then sets their tensors; a source that has
+        networks calls it in :meth:`prepare` too.
 
         Parameters
         ----------
@@ -122,35 +129,10 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         x : Tensor of shape (n, ...), float32
             A batch of training samples.
         net : JointNet
-            ``net.module_`` is the classifier, which must not be changed,
-            ``net.ood_loss(logits)`` its loss on out-of-distribution samples, such as
-            the KL term, and ``net.beta`` the weight of that.
-
-        Returns
-        -------
-        dict of str to Tensor of shape ()
-            The losses to record in the history, without gradient.
-        """
-        return {}
-
-    def shared_inputs(self) -> list[Tensor]:
-        """Return the samples whose gradient `finish_step` needs.
-
-        Returns
-        -------
-        list of Tensor
-            Leaves that the last `sample` returned; the classifier's step leaves the
-            gradient of its loss in their ``grad``.
-        """
-        return []
-
-    def finish_step(self, net) -> dict[str, Tensor]:
-        """Move networks that wait for the classifier's step.
-
-        Parameters
-        ----------
-        net : JointNet
-            As in :meth:`step`.
+            ``net.module_`` is the classifier, which must not be changed.
+            ``net.ood_loss(logits)`` is its loss on out-of-distribution samples, such as
+            the KL term, ``net.beta`` the weight of that loss, and ``net.ood_target``
+            the parameter of the classifier.
 
         Returns
         -------
@@ -160,14 +142,20 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         return {}
 
     def end_epoch(self) -> dict[str, float]:
-        """Return figures of the epoch that has ended, and forget its last batch.
+        """Return figures of the epoch that has ended.
 
         Returns
         -------
         dict of str to float
-            What to record in the history beside the losses.
+            To record in the history next to the losses.
         """
         return {}
+
+    def forget_batch(self) -> None:
+        """Drop what :meth:`step` kept of its last batch.
+
+        Called at the end of every fit, also of one that failed in the middle of a step.
+        """
 
     def n_inputs(self, n: int) -> int:
         """Return how many of `n` samples are inputs, made by `sample`.
@@ -190,7 +178,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         Parameters
         ----------
         features : Tensor of shape (b, n_features)
-            What goes into the last linear layer for the training batch, with its graph.
+            Inputs of the last linear layer for the training batch, with their graph.
         n : int
             Number of samples.
 
@@ -202,11 +190,11 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         Raises
         ------
         NotImplementedError
-            For a source that makes inputs only, as most do. Training asks those alone
-            whose `makes_features` is true, so they need not define it.
+            If the source makes inputs only, as most do. Training calls this method only
+            where `makes_features` is true, so other sources need not define it.
         """
-        # No abstract method: most sources could then not be made without defining it.
-        raise NotImplementedError(f"{self!r} makes no features.")
+        # Not an abstract method: most sources could then not be made without it.
+        raise NotImplementedError(f"{self!r} does not make features.")
 
     def optimizers(self) -> list:
         """Return the optimizers of the source's own networks.
@@ -214,10 +202,18 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         Returns
         -------
         list of torch.optim.Optimizer
-            Their learning rates follow the classifier's schedule.
+            In the order of their steps. Their learning rates follow the classifier's
+            schedule.
         """
         return []
 
-    def _leaves(self):
-        """Return the pairs of source and share that a mixture divides into."""
-        return [(self, 1)]
+    def parts(self) -> dict:
+        """Return the source itself and the sources inside it.
+
+        Returns
+        -------
+        dict of str to OODSource
+            By their names as submodules; the source itself is ``""``.
+        """
+        modules = self.named_modules()
+        return {name: part for name, part in modules if isinstance(part, OODSource)}

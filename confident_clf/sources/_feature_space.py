@@ -7,26 +7,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from confident_clf.sources._base import OODSource
+from confident_clf.sources._source import OODSource
 from confident_clf.utils._sklearn import Interval
 
 
 class FeatureOOD(OODSource):
     """Points around low-density features of the classifier; needs no generator.
 
-    The features are what goes into the classifier's last linear layer. In every batch,
-    those that lie in the least dense places, with the greatest distance to the next
-    feature, are moved in random directions by a multiple of that distance. The idea is
-    that of [1]_, with the batch for the memory of features. The gradient reaches the
-    features that the points were made from, so that training keeps a rim of low
-    confidence around the data. For all but the last layer that costs no further pass.
+    The features are the inputs of the classifier's last linear layer. In every batch,
+    take the features h whose distance d(h) to the nearest other feature is largest:
+    they lie where the data are least dense. The samples are ``h + distance * d(h) * u``
+    with a random direction u of length 1. The idea comes from [1]_; here the batch
+    takes the place of a memory of features. The gradient reaches the features that the
+    points were made from, so training keeps a rim of low confidence around the data.
+    No layer except the last one needs a further pass.
 
     Parameters
     ----------
     share : float, default=0.5
-        Share of a batch's features, those in the least dense places, to start from.
+        Share of a batch's features to start from, those in the least dense places.
+        Above 0, at most 1.
     distance : float, default=5.0
-        How far to move, as a multiple of the distance to the next feature.
+        How far to move, as a multiple of the distance to the nearest other feature.
 
     References
     ----------
@@ -65,23 +67,9 @@ class FeatureOOD(OODSource):
 
 
 def points_around(features: Tensor, n: int, share: float, distance: float) -> Tensor:
-    """Return `n` points around the features in the least dense places.
+    """Return `n` points around the features (b, d) in the least dense places.
 
-    Parameters
-    ----------
-    features : Tensor of shape (b, d), b >= 2
-        Features of in-distribution samples.
-    n : int
-        Number of points.
-    share : float
-        Share of the features to start from, those with the farthest next neighbour.
-    distance : float
-        Length of the move in a random direction, in distances to the next neighbour.
-
-    Returns
-    -------
-    Tensor of shape (n, d)
-        The points, with the graph of the features they start from.
+    The points carry the graph of the features they start from. b is at least 2.
     """
     detached = features.detach()
     distances = torch.cdist(detached, detached)  # (b, b)

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Make the networks of a fit: the user's, or the defaults for the shape of a sample."""
+"""Build the networks of a fit: the user's, or the defaults for this input shape."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
 
-from confident_clf.modules._conv import SmallConvNet
-from confident_clf.modules._dcgan import DCDiscriminator, DCGenerator
-from confident_clf.modules._mlp import MLP, MLPDiscriminator, MLPGenerator
+from confident_clf.modules import (
+    MLP,
+    DCDiscriminator,
+    DCGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    SmallConvNet,
+)
 from confident_clf.modules._sizes import MIN_IMAGE_SIZE
 
 # role -> (default for rows, for images). The GAN has half the width of the reference:
@@ -24,86 +31,32 @@ _ARGUMENTS = {
     "discriminator": ("input_shape",),
 }
 
+# All three functions raise TypeError if the factory does not return a module, and
+# ValueError if the images are too small for the default or there is nothing to train.
 
-def build_classifier(factory, input_shape, n_classes) -> nn.Module:
-    """Return ``factory(input_shape, n_classes)``; None: MLP or SmallConvNet.
 
-    Parameters
-    ----------
-    factory : callable or None
-        The user's `module`.
-    input_shape : tuple of int
-        Shape of one sample.
-    n_classes : int
-        Number of logits.
+@dataclass(frozen=True)
+class ClassifierFactory:
+    """Build the classifier of a net; `module` is the user's parameter."""
 
-    Returns
-    -------
-    nn.Module
-        The classifier.
+    module: Callable | None
+    input_shape: tuple[int, ...]
+    n_outputs: int
 
-    Raises
-    ------
-    TypeError
-        If the factory does not make a module.
-    ValueError
-        If the images are too small for the default, or the network has no weights to
-        train.
-    """
-    return _build("module", factory, input_shape, input_shape, n_classes)
+    def __call__(self) -> nn.Module:
+        """Return ``module(input_shape, n_outputs)``; by default MLP or SmallConvNet."""
+        return _build(
+            "module", self.module, self.input_shape, self.input_shape, self.n_outputs
+        )
 
 
 def build_generator(factory, latent_dim, output_shape) -> nn.Module:
-    """Return ``factory(latent_dim, output_shape)``; None: MLPGenerator or DCGenerator.
-
-    Parameters
-    ----------
-    factory : callable or None
-        The user's `generator`.
-    latent_dim : int
-        Size of the latent vectors.
-    output_shape : tuple of int
-        Shape of one sample.
-
-    Returns
-    -------
-    nn.Module
-        The generator.
-
-    Raises
-    ------
-    TypeError
-        If the factory does not make a module.
-    ValueError
-        If the images are too small for the default, or the network has no weights to
-        train.
-    """
+    """Return the generator; by default MLPGenerator or DCGenerator."""
     return _build("generator", factory, output_shape, latent_dim, output_shape)
 
 
 def build_discriminator(factory, input_shape) -> nn.Module:
-    """Return ``factory(input_shape)``; None: MLPDiscriminator or DCDiscriminator.
-
-    Parameters
-    ----------
-    factory : callable or None
-        The user's `discriminator`.
-    input_shape : tuple of int
-        Shape of one sample.
-
-    Returns
-    -------
-    nn.Module
-        The discriminator.
-
-    Raises
-    ------
-    TypeError
-        If the factory does not make a module.
-    ValueError
-        If the images are too small for the default, or the network has no weights to
-        train.
-    """
+    """Return the discriminator; by default MLPDiscriminator or DCDiscriminator."""
     return _build("discriminator", factory, input_shape, input_shape)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Leave an estimator as it was when a call on it is refused."""
+"""Leave an estimator as it was when a call on it fails."""
 
 from contextlib import contextmanager
 
@@ -8,10 +8,7 @@ from contextlib import contextmanager
 def unchanged_on_error(estimator):
     """Give an estimator its attributes back if the block raises, Ctrl-C included.
 
-    Parameters
-    ----------
-    estimator : object
-        Its attributes may be set in the block, not changed in place.
+    The block may set attributes. It must not change their values in place.
     """
     before = vars(estimator).copy()
     try:

@@ -1,35 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One step of gradient descent for one player."""
 
+from collections.abc import Callable, Iterable
+
 import torch
+from torch import Tensor
 
-from confident_clf.utils._divergence import refuse_non_finite
+from confident_clf._training._divergence import refuse_non_finite
+from confident_clf.utils._torch import adam_kernel, adamw_kernel, add_to_each
 
 
-def descend(loss, optimizer, player, *, also=(), before_step=None):
+def descend(
+    loss: Tensor,
+    optimizer: torch.optim.Optimizer,
+    player: str,
+    *,
+    before_step: Callable | None = None,
+) -> None:
     """Move the parameters of `optimizer` one step down `loss`, and nothing else.
 
-    Those that are frozen, by ``requires_grad_(False)``, stay as they are. In joint
-    training a loss runs through networks of other players. Naming the inputs leaves
-    their gradients alone, and saves the time to compute them.
-
-    Parameters
-    ----------
-    loss : Tensor of shape ()
-        The loss, with its graph.
-    optimizer : torch.optim.Optimizer
-        The owner of the parameters to move.
-    player : str
-        Its name, for errors.
-    also : sequence of Tensor
-        Leaves that shall get their gradient too, without being moved.
-    before_step : callable or None, default=None
-        Called once the gradients are there, which it may change.
-
-    Raises
-    ------
-    DivergenceError
-        If the loss or a gradient is not finite; nothing is moved then.
+    Frozen parameters stay as they are. In joint training a loss runs through networks
+    of other players: to name the inputs of the backward pass leaves their gradients
+    alone, and saves the time to compute them. `before_step` is called when the
+    gradients are there; it may change them. Raises DivergenceError, and moves nothing,
+    if a gradient is not finite.
     """
     parameters = [
         p
@@ -41,95 +35,59 @@ def descend(loss, optimizer, player, *, also=(), before_step=None):
         parameter.grad = None
     if torch.is_autocast_enabled(loss.device.type):
         with torch.autocast(loss.device.type, enabled=False):
-            loss.backward(inputs=[*parameters, *also])
+            loss.backward(inputs=parameters)
         # The bfloat16 copies of the weights are out of date after the step.
         torch.clear_autocast_cache()
     else:
-        loss.backward(inputs=[*parameters, *also])
+        loss.backward(inputs=parameters)
     if before_step is not None:
         before_step()
     refuse_non_finite(player, loss, parameters, optimizer)
     optimizer.step()
 
 
-def can_fuse(parameters):
-    """Return whether torch can update all parameters in one kernel.
-
-    Parameters
-    ----------
-    parameters : iterable of Tensor
-        On their device.
-
-    Returns
-    -------
-    bool
-        True on the CPU and on CUDA, for real parameters.
-    """
+def can_fuse(parameters: Iterable[Tensor]) -> bool:
+    """Return whether torch can update all parameters in one kernel."""
     return all(
         p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters
     )
 
 
-def adam(parameters, **options):
-    """Return an Adam optimizer, fused where that can be.
-
-    Parameters
-    ----------
-    parameters : list of nn.Parameter
-        What to move.
-    **options
-        Of :class:`torch.optim.Adam`.
-
-    Returns
-    -------
-    torch.optim.Adam
-        The optimizer.
-    """
+def adam(parameters: list[Tensor], **options) -> torch.optim.Adam:
+    """Return an Adam optimizer with torch's options, fused where possible."""
     return _Adam(parameters, fused=can_fuse(parameters), **options)
 
 
-def adamw(groups, **options):
-    """Return an AdamW optimizer, fused where that can be.
-
-    Parameters
-    ----------
-    groups : list of dict
-        Parameter groups.
-    **options
-        Of :class:`torch.optim.AdamW`.
-
-    Returns
-    -------
-    torch.optim.AdamW
-        The optimizer.
-    """
+def adamw(groups: list[dict], **options) -> torch.optim.AdamW:
+    """Return an AdamW optimizer with torch's options, fused where possible."""
     parameters = [p for group in groups for p in group["params"]]
     return _AdamW(groups, fused=can_fuse(parameters), **options)
 
 
 class _ShortStep:
-    """Call torch's fused kernel, without what torch does around it at every step.
+    """Call torch's fused kernel without the work torch does around it at every step.
 
-    For a small network on the CPU that takes longer than the kernel.
+    For a small network on the CPU that work takes longer than the kernel.
     """
 
     def step(self, closure=None):
-        """Make a step: to the bit what torch makes."""
+        """Make a step, equal to torch's to the bit."""
         calls = [self._arguments(group) for group in self.param_groups]
-        # The first step, which makes the state, and all special cases are torch's.
+        # torch makes the first step, which creates the state, and all special cases.
         if closure is not None or None in calls or hasattr(self, "found_inf"):
             return super().step(closure)
         with torch.no_grad():
             for steps, tensors, options in calls:
-                torch._foreach_add_(steps, 1)
+                add_to_each(steps, 1)
                 self._kernel(*tensors, [], steps, **options)
         return None
 
-    # torch would wrap it to tell its profiler of it, which takes as long as the rest.
+    # torch would wrap the method to report to its profiler, which takes as long as the
+    # rest of the step.
     step.hooked = True
 
-    def _arguments(self, group):
-        """Return what the kernel takes for a group; None where that is not all."""
+    def _arguments(self, group: dict):
+        """Return the kernel's arguments for a group, or None if torch must step."""
         parameters = [p for p in group["params"] if p.grad is not None]
         states = [self.state[p] for p in parameters]
         is_plain = (
@@ -163,10 +121,10 @@ class _ShortStep:
 class _Adam(_ShortStep, torch.optim.Adam):
     """Adam with a short step."""
 
-    _kernel = staticmethod(torch._fused_adam_)
+    _kernel = staticmethod(adam_kernel)
 
 
 class _AdamW(_ShortStep, torch.optim.AdamW):
     """AdamW with a short step."""
 
-    _kernel = staticmethod(torch._fused_adamw_)
+    _kernel = staticmethod(adamw_kernel)

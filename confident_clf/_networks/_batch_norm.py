@@ -6,47 +6,25 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from confident_clf.utils._torch import _BatchNorm
 
 
 def batch_norms(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the layers of a network that normalise over the batch, by name.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Any network.
-
-    Returns
-    -------
-    dict of str to nn.Module
-        Its BatchNorm layers.
-    """
+    """Return the BatchNorm layers of a network, by name."""
     layers = network.named_modules()
     return {name: layer for name, layer in layers if isinstance(layer, _BatchNorm)}
 
 
 @contextmanager
 def statistics_of_first(network: nn.Module, n: int, n_all: int):
-    """Let BatchNorm take the statistics of the first `n` samples for all of a batch.
+    """Let BatchNorm normalise all `n_all` samples by the statistics of the first `n`.
 
-    The running averages see the first `n` samples too, and no others: they are what
-    they would be without the rest of the batch. The rest is normalised as at inference,
-    up to the difference of batch and running statistics; its gradient goes through the
+    The running averages see the first `n` samples and no others: they become what they
+    would be without the rest of the batch. The rest is normalised as at inference, up
+    to the difference of batch and running statistics; its gradient goes through the
     statistics. To normalise it with constants, or with its own statistics, costs more
     accuracy (docs/results/defaults.md).
-
-    Parameters
-    ----------
-    network : nn.Module
-        In training mode.
-    n, n_all : int
-        Numbers of samples that count and of all samples in the batch.
-
-    Yields
-    ------
-    nn.Module
-        The network.
     """
     layers = batch_norms(network).values()
     for layer in layers:
@@ -59,8 +37,8 @@ def statistics_of_first(network: nn.Module, n: int, n_all: int):
 
 
 def _normalize(layer: nn.Module, n: int, n_all: int, x: Tensor) -> Tensor:
-    """Return what the layer makes of `x` with the statistics of its first samples."""
-    if len(x) != n_all:  # a layer on something else than one item for each sample
+    """Return the layer's output on `x` by the statistics of its first samples."""
+    if len(x) != n_all:  # this layer does not see one item per sample
         return type(layer).forward(layer, x)
     first, rest = x.split([n, n_all - n])
     dims = [d for d in range(x.ndim) if d != 1]
@@ -74,6 +52,6 @@ def _normalize(layer: nn.Module, n: int, n_all: int, x: Tensor) -> Tensor:
     if layer.affine:
         weight, bias = (p.view_as(mean) for p in (layer.weight, layer.bias))
         normalized = normalized * weight + bias
-    # The layer's own pass over the first ones also moves the running averages.
+    # The layer's own pass over the first samples also moves the running averages.
     known = type(layer).forward(layer, first)
     return torch.cat([known, normalized.to(known.dtype)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A folder with the states of one fit, that outlives the process."""
+"""A folder with the states of one fit, which outlives the process."""
 
 import hashlib
 import io
@@ -10,38 +10,75 @@ from pathlib import Path
 import numpy as np
 import torch
 
-# First bytes of a checkpoint: what it is, and which version of the format.
+from confident_clf._training._fingerprint import fingerprint
+
+# First bytes of a checkpoint: its kind, and the version of the format.
 MAGIC = b"confident_clf checkpoint 1\n"
 DIGEST_SIZE = 32
-# A zip archive, the one format of torch that is read as data alone.
+# A zip archive: the one format of torch that can be read as data alone.
 ZIP = b"PK\x03\x04"
 
 
+# Parameters that the weights do not depend on, or that are compared in another way.
+_DO_NOT_MATTER = {
+    "checkpoint",
+    "device",
+    "method",
+    "random_state",
+    "verbose",
+    "warm_start",
+}
+
+
+def check_checkpoint(checkpoint, *, warm_start=False, one_pass=False) -> None:
+    """Raise ValueError where the parameter `checkpoint` makes no sense."""
+    if checkpoint is None:
+        return
+    if not str(checkpoint):
+        raise ValueError(
+            "checkpoint='' does not name a folder. Use '.' for this one, or None."
+        )
+    if one_pass:
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} is for fit; partial_fit is one pass over "
+            "the data, with nothing to resume. Set checkpoint=None."
+        )
+    if warm_start:
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} and warm_start=True both say where to "
+            "continue from. Set warm_start=False and max_epochs to all epochs, or "
+            "checkpoint=None."
+        )
+
+
+def open_checkpoints(estimator, device: torch.device, seed: int, **arrays):
+    """Return the checkpoints of the fit that is about to begin, or None.
+
+    Without a `random_state` the seed differs each time, and is not compared.
+    """
+    if estimator.checkpoint is None:
+        return None
+    params = {
+        name: value
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in _DO_NOT_MATTER
+    }
+    params["device"] = device.type
+    params["random_state"] = None if estimator.random_state is None else seed
+    params["classes"] = estimator.classes_
+    return Checkpoints(estimator.checkpoint, fingerprint(params, arrays), seed)
+
+
 class Checkpoints:
-    """The checkpoints of one fit: the last two, of which the latest can be read.
+    """The checkpoints of one fit: the last two, in a folder for this fit only.
 
-    Parameters
-    ----------
-    folder : path-like
-        Made if it is not there. It is for one fit.
-    fingerprint : dict of str to str
-        What the fit depends on; a checkpoint of another is refused.
-    seed : int
-        What everything random in the fit is seeded with. Where there is a checkpoint,
-        its seed takes the place of this one.
-
-    Attributes
-    ----------
-    state : dict or None
-        The state to go on from; None where there is none.
-
-    Raises
-    ------
-    ValueError
-        If the folder has checkpoints, but those of another fit, or none that is whole.
+    `state` is the state to continue from, or None. `seed` is what everything random in
+    the fit is seeded with; a checkpoint's seed takes the place of the one given.
+    Raises ValueError if the folder holds checkpoints of another fit, that is another
+    fingerprint, or only broken ones.
     """
 
-    def __init__(self, folder, fingerprint, seed):
+    def __init__(self, folder, fingerprint: dict[str, str], seed: int):
         self.folder = Path(folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -54,20 +91,20 @@ class Checkpoints:
         self.state = None if found is None else found["state"]
         self.seed = seed if found is None else found["seed"]
 
-    def save(self, n_epochs, state):
-        """Write the state after `n_epochs` epochs, then remove all but the last two."""
+    def save(self, n_epochs: int, state: dict) -> None:
+        """Write the state after `n_epochs` epochs; keep the last two files."""
         found = {"fingerprint": self.fingerprint, "seed": self.seed, "state": state}
-        # Zeros in front: in the order of their names the latest is the last.
+        # With zeros in front, the latest name is the last in alphabetical order.
         write_whole(self.folder / f"epoch-{n_epochs:08d}.ckpt", to_bytes(found))
         for path in self._paths()[:-2]:
             path.unlink()
 
-    def _paths(self):
+    def _paths(self) -> list[Path]:
         """Return the checkpoints in the folder, the latest last."""
         return sorted(self.folder.glob("epoch-*.ckpt"))
 
-    def _latest(self):
-        """Return the latest checkpoint that is whole, or None if there is none."""
+    def _latest(self) -> dict | None:
+        """Return the latest complete checkpoint, or None if the folder is empty."""
         broken = []
         for path in reversed(self._paths()):
             try:
@@ -91,8 +128,8 @@ class Checkpoints:
         return None
 
 
-def write_whole(path, data):
-    """Write a file such that, whenever power fails, it is there as a whole or not."""
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there completely or not at all if the power fails."""
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
         file.write(data)
@@ -107,21 +144,18 @@ def write_whole(path, data):
             os.close(folder)
 
 
-def to_bytes(plain):
-    """Return the content of a checkpoint: what it is, its digest, its data."""
+def to_bytes(plain: dict) -> bytes:
+    """Return the content of a checkpoint: kind, digest, data."""
     buffer = io.BytesIO()
     torch.save(plain, buffer)
     data = buffer.getvalue()
     return MAGIC + _digest(data) + data
 
 
-def from_bytes(content):
-    """Return what a checkpoint holds; nothing in it is executed.
+def from_bytes(content: bytes) -> dict:
+    """Return what a checkpoint holds, without executing anything in it.
 
-    Raises
-    ------
-    ValueError
-        If it is not a checkpoint of this format, or not whole.
+    Raises ValueError if it is not a complete checkpoint of this format.
     """
     magic, rest = content[: len(MAGIC)], content[len(MAGIC) :]
     digest, data = rest[:DIGEST_SIZE], rest[DIGEST_SIZE:]
@@ -133,15 +167,15 @@ def from_bytes(content):
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         is_ours = set(found) == {"fingerprint", "seed", "state"}
         is_ours = is_ours and type(found["seed"]) is int
-    except Exception as error:  # of many kinds: pickle's, torch's, those of zip files
+    except Exception as error:  # pickle, torch and zipfile raise many kinds
         raise ValueError("holds more than tensors, numbers and text.") from error
     if not is_ours:
         raise ValueError("not a checkpoint of a classifier.")
     return found
 
 
-def check_same(found, expected, path):
-    """Raise ValueError if a checkpoint is of other data or parameters."""
+def check_same(found: dict, expected: dict, path: Path) -> None:
+    """Raise ValueError if a checkpoint belongs to other data or parameters."""
     names = sorted(found.keys() | expected.keys())
     differences = [
         f"{name} was {found.get(name)}, is {expected.get(name)}"
@@ -155,20 +189,10 @@ def check_same(found, expected, path):
         )
 
 
-def as_plain(value, name):
-    """Return a value in containers of tensors on the CPU, numbers and text, copied.
+def as_plain(value, name: str):
+    """Return a copy made of containers, tensors on the CPU, numbers and text.
 
-    Parameters
-    ----------
-    value : object
-        Made of dicts, lists, tuples, tensors, numbers, text and None.
-    name : str
-        What it is, for the error.
-
-    Raises
-    ------
-    TypeError
-        If there is something else in it.
+    Raises TypeError, which calls the value by its name, if it holds anything else.
     """
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
@@ -188,6 +212,6 @@ def as_plain(value, name):
     )
 
 
-def _digest(data):
-    """Return the digest that tells whether data are whole."""
+def _digest(data: bytes) -> bytes:
+    """Return the digest that shows whether data are complete."""
     return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()

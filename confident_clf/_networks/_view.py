@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What scores see of a network."""
+"""The view of a network that scores get: NumPy in, NumPy out."""
 
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
-from confident_clf.modules._head import last_linear, penultimate
-from confident_clf.utils._inference import SIZES_OF_ROWS, map_padded
+from confident_clf._networks._head import last_linear, penultimate
+from confident_clf._networks._inference import SIZES_OF_ROWS, map_padded
 from confident_clf.utils._tensors import as_float, as_tensor
 
 # How many numbers to hold at once where a score needs floats of the size of X.
@@ -15,37 +16,31 @@ PART = 2**20
 
 
 class NetworkView:
-    """The network in evaluation mode, NumPy in and out, whatever the batch.
+    """The network of a net in evaluation mode, with the same results in any batch.
 
-    Parameters
-    ----------
-    net : JointNet
-        The network, initialised.
-    n_classes : int
-        Number of classes; an output beyond them stands for rejection.
+    Outputs beyond the first `n_classes` mean rejection.
     """
 
-    def __init__(self, net, n_classes):
+    def __init__(self, net, n_classes: int):
         self.net = net
         self.n_classes = n_classes
 
-    def __call__(self, X):
-        """Return the outputs, ndarray (n, n_outputs), float64."""
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs, (n, n_outputs) float64."""
         return self.net.logits(X).astype(np.float64)
 
-    def features(self, X):
-        """Return what goes into the last linear layer, ndarray (n, d), float64."""
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Return the inputs of the last linear layer, (n, d) float64."""
         with torch.inference_mode():
             features = self._map(lambda x: penultimate(self._module, as_float(x)), X)
         return features.astype(np.float64)
 
-    def head(self, X):
-        """Return weight and bias of the layer that makes the outputs, float64.
+    def head(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight and bias, float64, of the layer that makes the outputs.
 
-        `X` is a few samples to find it by.
+        A pass over `X`, a few samples, finds the layer.
         """
-        self.net._set_training(False)
-        with torch.inference_mode():
+        with self.net.inference(), torch.inference_mode():
             x = as_float(as_tensor(X).to(self.net.device))
             layer = last_linear(self._module, x)
         weight = layer.weight.detach().cpu().numpy().astype(np.float64)
@@ -53,11 +48,11 @@ class NetworkView:
             return weight, np.zeros(len(weight))
         return weight, layer.bias.detach().cpu().numpy().astype(np.float64)
 
-    def gradient(self, X, weights):
+    def gradient(self, X: np.ndarray, weights: Callable) -> np.ndarray:
         """Return the gradient of the sum of each sample's outputs times its weights.
 
-        `X` holds floats (n, *input_shape). ``weights(outputs)`` maps outputs, float64,
-        to weights of the same shape; it is called for some samples at a time.
+        `X` holds floats (n, *input_shape). ``weights(outputs)`` maps float64 outputs to
+        weights of the same shape. It is called once for each batch.
         """
 
         @torch.enable_grad()
@@ -73,8 +68,8 @@ class NetworkView:
         sizes = (SIZES_OF_ROWS[-1],) if is_small_rows else None
         return self._map(of_batch, X, sizes=sizes, workers=self.net.workers())
 
-    def batches(self, X):
-        """Yield parts of X as the network sees them, float32, not large in memory."""
+    def batches(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield parts of X as the network sees them, float32, small enough to hold."""
         size = max(1, PART // math.prod(X.shape[1:]))
         for start in range(0, len(X), size):
             yield as_float(as_tensor(X[start : start + size])).numpy()
@@ -84,8 +79,7 @@ class NetworkView:
         """The network."""
         return self.net.module_
 
-    def _map(self, function, X, **options):
-        """Return what a function of padded batches says, in evaluation mode."""
-        self.net._set_training(False)
-        with self.net.threads():
+    def _map(self, function: Callable, X: np.ndarray, **options) -> np.ndarray:
+        """Return the outputs of a function of padded batches, in evaluation mode."""
+        with self.net.inference():
             return map_padded(function, X, device=self.net.device, **options)

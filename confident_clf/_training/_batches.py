@@ -1,27 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Batches that are slices of tensors in memory."""
+"""Batches that are slices of tensors in memory, and means over them."""
+
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 # Rows to copy at once, in bytes.
 CHUNK_BYTES = 2**20
 
 
-def resident(tensors, device):
-    """Return tensors on the device to train on, where that saves a copy a batch.
+def resident(tensors: Sequence[Tensor], device: str | torch.device) -> Sequence[Tensor]:
+    """Return the tensors on the GPU if they take at most half of its free memory.
 
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        On the CPU.
-    device : torch.device or str
-        Where the networks are.
-
-    Returns
-    -------
-    sequence of Tensor
-        On a GPU, if they take no more than half of what is free there; else as given,
-        and every batch is copied.
+    That saves a copy per batch. Otherwise they stay on the CPU.
     """
     device = torch.device(device)
     if device.type != "cuda":
@@ -35,33 +27,27 @@ def resident(tensors, device):
 class ShuffledBatches:
     """Iterate over shuffled batches of tensors by slicing them, epoch after epoch.
 
-    A last batch of one sample is merged into the batch before it: BatchNorm, in the
-    default discriminator among others, cannot learn from one sample.
-
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        All of the same length n >= 2.
-    batch_size : int
-        At least 2.
+    The tensors have one length, at least 2. A last batch of one sample is merged into
+    the batch before it: BatchNorm, in the default discriminator among others, cannot
+    learn from one sample.
     """
 
-    def __init__(self, tensors, batch_size):
+    def __init__(self, tensors: Sequence[Tensor], batch_size: int):
         self.tensors = tensors
-        self.batch_size = int(batch_size)  # torch takes no integer of NumPy's
+        self.batch_size = int(batch_size)  # torch does not take NumPy's integers
 
-    def __len__(self):
+    def __len__(self) -> int:
         n, size = len(self.tensors[0]), self.batch_size
         return max(1, n // size + (n % size > 1))
 
-    def __iter__(self):
-        # Drawn on the CPU, the same for every device.
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        # Drawn on the CPU, so that it is the same for every device.
         order = torch.randperm(len(self.tensors[0])).to(self.tensors[0].device)
         batches = list(order.split(self.batch_size))
         if len(batches) > 1 and len(batches[-1]) == 1:
             batches[-2:] = [torch.cat(batches[-2:])]
-        # One copy of the rows of many batches, then views of it: for small rows, a copy
-        # for each batch takes as long as a layer.
+        # Copy the rows of many batches at once, then yield views of the copy. For small
+        # rows, one copy per batch takes as long as a layer.
         row_bytes = sum(t[0].numel() * t.element_size() for t in self.tensors)
         n_at_once = max(1, CHUNK_BYTES // (row_bytes * self.batch_size))
         for start in range(0, len(batches), n_at_once):
@@ -75,22 +61,22 @@ class ShuffledBatches:
 class EpochMeans:
     """Means of losses over an epoch, weighted by batch size.
 
-    The losses stay on the device until the epoch is over: reading a number from a GPU
-    makes it wait for all the work before.
+    The losses stay on the device until the epoch ends: to read a number from a GPU is
+    to wait for all the work before it.
     """
 
     def __init__(self):
-        self.losses = {}
-        self.sizes = []
+        self.losses: dict[str, list[Tensor]] = {}
+        self.sizes: list[int] = []
 
-    def add(self, losses, n):
-        """Add the losses, dict of str to Tensor, of a batch of `n` samples."""
+    def add(self, losses: dict[str, Tensor], n: int) -> None:
+        """Add the losses of a batch of `n` samples."""
         for name, value in losses.items():
             self.losses.setdefault(name, []).append(value)
         self.sizes.append(n)
 
-    def means(self):
-        """Return the means, dict of str to float."""
+    def means(self) -> dict[str, float]:
+        """Return the mean of each loss."""
         weights = torch.tensor(self.sizes, dtype=torch.float64)
         weights /= weights.sum()
         return {

@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stop a training that diverges before its weights are lost."""
+"""Stop a training that diverges, before its weights are lost."""
 
 from contextlib import contextmanager
 from types import SimpleNamespace
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from confident_clf.utils._torch import mark_non_finite
 
 
 class DivergenceError(FloatingPointError):
-    """A training has left the finite numbers, and was stopped.
+    """The training was stopped because a number in it is not finite.
 
-    :meth:`ConfidentClassifier.fit <confident_clf.ConfidentClassifier.fit>` raises it
-    when a loss, a gradient or a weight is no longer finite. The step that would have
-    brought it into the weights is not made and the estimator is as it was before the
-    call. What was learnt up to the last finished epoch is in `classifier`.
+    :meth:`ConfidentClassifier.fit <confident_clf.ConfidentClassifier.fit>` raises this
+    error when a loss, a gradient or a weight is not finite. The step that would have
+    moved the weights there is not made, and the estimator is as it was before the call.
+    The attribute `classifier` holds the state after the last finished epoch.
 
     Parameters
     ----------
     player : str
-        Who diverged: "classifier", "generator", "discriminator" or a source.
+        The network that diverged: "classifier", "generator", "discriminator", or the
+        class name of a source.
     loss : float or None, default=None
-        The player's loss; None where it was not read, on a GPU.
+        The player's loss. None on a GPU, where it was not read.
     epoch : int or None, default=None
         The epoch, counted from 1.
     batch : int or None, default=None
@@ -29,8 +34,8 @@ class DivergenceError(FloatingPointError):
     Attributes
     ----------
     classifier : ConfidentClassifier or None
-        The fitted classifier with the weights of the last finished epoch; None where
-        none was finished, and once the error was pickled.
+        The fitted classifier with the weights of the last finished epoch. None if no
+        epoch was finished, and after the error was pickled.
 
     Examples
     --------
@@ -53,7 +58,7 @@ class DivergenceError(FloatingPointError):
         self.classifier = None
 
     def __reduce__(self):
-        # Without the classifier, whose module may be one that cannot be pickled.
+        # Without the classifier: its module may be one that cannot be pickled.
         return type(self), (self.player, self.loss, self.epoch, self.batch)
 
     def __str__(self):
@@ -72,29 +77,16 @@ class DivergenceError(FloatingPointError):
         )
 
 
-def refuse_non_finite(player, loss, parameters, optimizer):
-    """Let no gradient that is not finite reach the weights.
+def refuse_non_finite(
+    player: str, loss: Tensor, parameters: list[Tensor], optimizer: Optimizer
+) -> None:
+    """Keep gradients that are not finite out of the weights.
 
-    On the CPU that raises. A fused optimizer on a GPU gets a flag instead, so that
-    nobody waits for the GPU: with it set it moves nothing, from there on. `located`
-    reads it at the end of an epoch. Only the gradients are looked at, as it is through
-    them that a loss reaches the weights: for small networks every call counts.
-
-    Parameters
-    ----------
-    player : str
-        Whose loss it is.
-    loss : Tensor of shape ()
-        The loss, after its backward pass.
-    parameters : list of Tensor
-        What the optimizer is about to move.
-    optimizer : torch.optim.Optimizer
-        The player's.
-
-    Raises
-    ------
-    DivergenceError
-        If a gradient is not finite, with neither epoch nor batch.
+    On the CPU this raises DivergenceError. On a GPU a fused optimizer gets a flag
+    instead, so that nothing waits for the GPU: once it is set, the optimizer moves
+    nothing. `located` reads the flag at the end of the epoch. Only gradients are looked
+    at, since a loss reaches the weights through them: for small networks every call
+    counts.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     if loss.is_cuda and optimizer.defaults.get("fused"):
@@ -110,22 +102,18 @@ def refuse_non_finite(player, loss, parameters, optimizer):
         raise DivergenceError(player, loss.item())
 
 
-def _new_flag(device):
+def _new_flag(device: torch.device) -> Tensor:
     """Return a flag that is not set."""
     return torch.zeros((), dtype=torch.float32, device=device)
 
 
-def _mark_non_finite(values, flag):
-    """Set `flag` to 1 if a tensor is not finite; return it.
-
-    The one kernel for many tensors is that of mixed-precision training. It also
-    multiplies them, here by one.
-    """
+def _mark_non_finite(values: list[Tensor], flag: Tensor) -> Tensor:
+    """Set `flag` to 1 if a tensor is not finite; return the flag."""
     one = _ONE if flag.device == _ONE.device else torch.ones_like(flag)
     has_kernel = flag.device.type in ("cpu", "cuda")
     dtypes = {value.dtype for value in values}
     if has_kernel and len(dtypes) == 1 and values[0].is_floating_point():
-        torch._amp_foreach_non_finite_check_and_unscale_(values, flag, one)
+        mark_non_finite(values, flag, scale=one)
         return flag
     finite = torch.stack([value.isfinite().all() for value in values]).all()
     return flag.logical_or_(~finite)
@@ -135,32 +123,25 @@ _ONE = torch.ones((), dtype=torch.float32)
 
 
 @contextmanager
-def located(epoch, optimizers):
-    """Say of a divergence in the block where it was, and look for one on a GPU.
+def located(epoch: int, optimizers: list[Optimizer]):
+    """Tell a DivergenceError of the block its epoch and batch; look for one on a GPU.
 
-    Parameters
-    ----------
-    epoch : int
-        The number of the epoch that the block is.
-    optimizers : list of torch.optim.Optimizer
-        Those that move in it, in the order of their steps.
-
-    Yields
-    ------
-    SimpleNamespace
-        Its attribute `batch` is to be kept at the number of the batch.
+    Yields an object whose attribute `batch` the block must keep at the number of the
+    batch. The optimizers are in the order of their steps.
     """
-    place = SimpleNamespace(batch=None)
+    position = SimpleNamespace(batch=None)
     before = [_n_steps_done(optimizer) for optimizer in optimizers]
     try:
-        yield place
-        _raise_if_stopped(place, optimizers, before)
+        yield position
+        _raise_if_stopped(position, optimizers, before)
     except DivergenceError as error:
-        error.epoch, error.batch = epoch, place.batch
+        error.epoch, error.batch = epoch, position.batch
         raise
 
 
-def _raise_if_stopped(place, optimizers, before):
+def _raise_if_stopped(
+    position: SimpleNamespace, optimizers: list[Optimizer], before: list[int]
+) -> None:
     """Raise DivergenceError if a flag on a GPU has stopped an optimizer."""
     stopped = [
         (_n_steps_done(optimizer) - n_before + 1, optimizer.player)
@@ -168,28 +149,20 @@ def _raise_if_stopped(place, optimizers, before):
         if hasattr(optimizer, "found_inf") and optimizer.found_inf.item()
     ]
     if stopped:
-        place.batch, player = min(stopped, key=lambda pair: pair[0])
+        position.batch, player = min(stopped, key=lambda pair: pair[0])
         for optimizer in optimizers:
             vars(optimizer).pop("found_inf", None)
         raise DivergenceError(player)
 
 
-def _n_steps_done(optimizer):
-    """Return how many steps Adam has made; one that a flag has stopped is none."""
+def _n_steps_done(optimizer: Optimizer) -> int:
+    """Return how many steps Adam has made, without those that a flag has stopped."""
     states = iter(optimizer.state.values())
     return int(next(states, {}).get("step", 0))
 
 
-def check_weights(player, network):
-    """Raise DivergenceError if a network's weights or statistics are not finite.
-
-    Parameters
-    ----------
-    player : str
-        Whose network it is.
-    network : nn.Module
-        The network.
-    """
+def check_weights(player: str, network: nn.Module) -> None:
+    """Raise DivergenceError if a network's weights or statistics are not finite."""
     state = filter(torch.is_tensor, network.state_dict().values())
     finite = [tensor.isfinite().all() for tensor in state]
     if finite and not torch.stack(finite).all():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Say in a few words what a fit depends on, the same in every process."""
+"""Describe in words what a fit depends on, the same in every process."""
 
 import hashlib
 import io
+from collections.abc import Callable
 from functools import partial
 from threading import Thread
 from types import MethodType
@@ -15,27 +16,18 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from confident_clf._version import __version__
+from confident_clf.utils._torch import MODULE_INTERNALS
 
-# Letters of a description that are kept.
+# Longest description that is kept as it is, in characters.
 MAX_LENGTH = 10_000
-# Hooks and the like of a module; its weights and layers matter.
-_OF_TORCH = vars(nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
+# Of a module, weights and layers matter; hooks and the like do not.
+_IGNORED = MODULE_INTERNALS - {"_parameters", "_buffers", "_modules"}
 
 
-def fingerprint(params, arrays):
+def fingerprint(params: dict, arrays: dict) -> dict[str, str]:
     """Return what decides the result of a fit, each item as text.
 
-    Parameters
-    ----------
-    params : dict of str to object
-        The parameters that matter.
-    arrays : dict of str to ndarray or None
-        The data; of them only a hash is kept.
-
-    Returns
-    -------
-    dict of str to str
-        The fingerprint.
+    Of arrays, which may be None, only a hash is kept.
     """
     versions = {
         "confident_clf": __version__,
@@ -50,36 +42,26 @@ def fingerprint(params, arrays):
     }
 
 
-def describe(value, known=None):
+def describe(value, known: dict | None = None) -> str:
     """Return text that tells a parameter's value from another, without addresses.
 
-    Functions and classes are known by name: a change of their code goes unseen. An
-    object is known by its type and its attributes but those that end in an underscore,
-    which a fit may set.
-
-    Parameters
-    ----------
-    value : object
-        The value.
-    known : dict or None, default=None
-        What has been described on the way here, by id: an object may hold itself.
-
-    Returns
-    -------
-    str
-        The same in every process; long text is cut, and ends in its hash.
+    The text is the same in every process; where it is long, a hash replaces its end.
+    Functions and classes are known by name, so a change of their code goes unseen. An
+    object is known by its type and its attributes, without those that end in an
+    underscore, which a fit may set. `known` holds, by id, what was described on the way
+    here: an object may hold itself.
     """
     known = {} if known is None else known
     if id(value) not in known:
-        # With the value itself, as the id of one that is gone may be given again.
+        # Keep the value too: the id of one that is gone may be used again.
         known[id(value)] = value, "itself"
         text = _describe(value, partial(describe, known=known))
         known[id(value)] = value, _cut(text)
     return known[id(value)][1]
 
 
-def _describe(value, describe):
-    """Return the text of a value, `describe` that of what it holds."""
+def _describe(value, describe: Callable) -> str:
+    """Return the text of a value; `describe` returns that of its contents."""
     if isinstance(value, torch.Tensor):
         return f"tensor {value.dtype} {tuple(value.shape)} {_content(value)}"
     if isinstance(value, np.ndarray):
@@ -90,7 +72,7 @@ def _describe(value, describe):
         return repr(value.item())
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(describe, value))}]"
-    if isinstance(value, (set, frozenset)):  # its order is another in every process
+    if isinstance(value, (set, frozenset)):  # the order differs between processes
         return f"set[{', '.join(sorted(map(describe, value)))}]"
     if isinstance(value, dict):
         names = [k if isinstance(k, str) else describe(k) for k in value]
@@ -102,10 +84,10 @@ def _describe(value, describe):
         return f"{_name(value)} of {describe(value.__self__)}"
     if hasattr(value, "__qualname__"):
         return _name(value)
-    if isinstance(value, (io.IOBase, Thread)):  # no two processes have the same
+    if isinstance(value, (io.IOBase, Thread)):  # differ between processes
         return _name(type(value))
     has_params = isinstance(value, (BaseEstimator, Callback))
-    # A module prints its layers, not their weights and not its own attributes.
+    # The repr of a module has its layers, but not their weights nor its attributes.
     if not has_params and not isinstance(value, nn.Module):
         text = repr(value)
         if " at 0x" not in text:
@@ -114,13 +96,13 @@ def _describe(value, describe):
     return f"{_name(type(value))}{describe(state) if state else ''}"
 
 
-def _attributes(value):
-    """Return an object's attributes but those that training sets, and torch's own."""
+def _attributes(value) -> dict:
+    """Return an object's attributes, without those of training and of torch."""
     names = list(getattr(value, "__dict__", ()))
     for kind in type(value).__mro__:
         slots = getattr(kind, "__slots__", ())
         names += [slots] if isinstance(slots, str) else slots
-    left_out = _OF_TORCH if isinstance(value, nn.Module) else ()
+    left_out = _IGNORED if isinstance(value, nn.Module) else ()
     return {
         name: getattr(value, name)
         for name in names
@@ -128,27 +110,27 @@ def _attributes(value):
     }
 
 
-def _content(tensor):
-    """Return a hash of a tensor's bytes, whatever its dtype."""
+def _content(tensor: torch.Tensor) -> str:
+    """Return a hash of a tensor's bytes, for every dtype."""
     dense = tensor.detach().cpu().to_dense().resolve_conj().resolve_neg()
     return _digest(dense.flatten().contiguous().view(torch.uint8).numpy())
 
 
-def _digest(data):
-    """Return a hash of bytes, in words that can be read."""
+def _digest(data) -> str:
+    """Return a hash of bytes, as hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _cut(text):
-    """Return text, of which a hash stands for what is after the first letters.
+def _cut(text: str) -> str:
+    """Return text; if it is long, its beginning and a hash of all of it.
 
-    What objects that hold each other say of themselves may grow without bounds.
+    The text of objects that hold each other may grow without bounds.
     """
     if len(text) <= MAX_LENGTH:
         return text
     return f"{text[:MAX_LENGTH]}... {_digest(text.encode())}"
 
 
-def _name(thing):
+def _name(thing) -> str:
     """Return the full name of a class or function."""
     return f"{thing.__module__}.{thing.__qualname__}"

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The user's callbacks: copies of them, and which events they listen to."""
+
+from copy import deepcopy
+
+from skorch.callbacks import Callback
+
+
+def own_callbacks(callbacks):
+    """Return copies of the user's callbacks, for one net.
+
+    Raises TypeError for an item that is not a callback, a class of one, None, or a pair
+    of a name and one of these.
+    """
+    for item in callbacks or ():
+        is_pair = isinstance(item, (tuple, list)) and len(item) == 2
+        callback = item[1] if is_pair else item
+        kind = callback if isinstance(callback, type) else type(callback)
+        if callback is not None and not issubclass(kind, Callback):
+            raise TypeError(
+                "callbacks must hold callbacks of skorch, or pairs (name, callback); "
+                f"got {item!r}."
+            )
+    return deepcopy(callbacks)
+
+
+def any_overrides(named_callbacks: list[tuple[str, Callback]], *methods: str) -> bool:
+    """Return whether a callback overrides one of the methods of skorch's Callback."""
+    return any(
+        getattr(type(callback), method) is not getattr(Callback, method)
+        for _, callback in named_callbacks
+        for method in methods
+    )

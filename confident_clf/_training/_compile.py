@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Compile networks while they are trained."""
+
+import warnings
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from confident_clf._networks._batch_norm import batch_norms
+from confident_clf.utils._torch import uncompile
+
+
+def resolve_compile(compile_: bool | dict) -> dict | None:
+    """Return the options of torch.compile, or None: do not compile."""
+    if isinstance(compile_, dict):
+        return compile_
+    return {} if compile_ else None
+
+
+def check_compiler(options: dict | None, device: str | torch.device) -> None:
+    """Raise ValueError if nothing can be compiled here; compile a sum to find out."""
+    if options is None:
+        return
+    try:
+        torch.compile(lambda x: x + x, **options)(torch.ones(8, device=device))
+    except Exception as error:  # the compiler's own, which differ by version
+        first_line = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"compile={options or True} cannot be used here: {first_line} "
+            "torch.compile takes a C++ compiler, such as g++, on the CPU, and Triton "
+            "on a GPU. Install that, or set compile=False."
+        ) from error
+
+
+@contextmanager
+def compiled(options: dict | None, classifier: nn.Module, source):
+    """Let calls of the networks run compiled code in the block.
+
+    The networks themselves, such as the names of their weights, stay as they are. A
+    classifier whose layers training gets at, by hooks or in BatchNorm, would be
+    compiled anew for every batch, so it is left alone.
+    """
+    networks = []
+    if options is not None:
+        needs_hooks = source is not None and source.makes_features
+        if source is None or not (batch_norms(classifier) or needs_hooks):
+            networks.append(classifier)
+        networks += [] if source is None else _networks_of(source)
+    try:
+        with warnings.catch_warnings():
+            if networks:  # the compiler reads the gradient of samples that have none
+                warnings.filterwarnings("ignore", message=r"The \.grad attribute of a")
+            for network in networks:
+                network.compile(**options)
+            yield networks
+    finally:
+        for network in networks:
+            uncompile(network)
+
+
+def _networks_of(source) -> list[nn.Module]:
+    """Return the networks of a source and of the sources inside it."""
+    parts = list(source.parts().values())
+    return [
+        child
+        for part in parts
+        for child in part.children()
+        # A list of modules cannot be called.
+        if child not in parts and not isinstance(child, nn.ModuleList)
+    ]

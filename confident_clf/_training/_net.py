@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The net: a classifier and its OOD source, with one method for each player's step."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PrintLog
+from skorch.utils import to_tensor
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import TensorDataset
+
+from confident_clf._networks._batch_norm import statistics_of_first
+from confident_clf._networks._head import recorded_inputs
+from confident_clf._networks._inference import (
+    environment,
+    map_padded,
+    sizes_that_round_alike,
+)
+from confident_clf._networks._trial import keeps_nothing
+from confident_clf._training._callbacks import any_overrides
+from confident_clf._training._optim import descend
+from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
+from confident_clf.utils._compute import autocast, in_full, one_thread
+from confident_clf.utils._tensors import as_float
+from confident_clf.utils._torch import comes_from_raise
+
+
+class StopTraining(Exception):
+    """A callback asks to end the training."""
+
+
+class JointNet(NeuralNet):
+    """Classifier and out-of-distribution source, trained in turn on every batch.
+
+    The players are `module_` (the classifier) with `optimizer_`, and the networks of
+    `source_`, which owns them and their optimizers: a generator and a discriminator in
+    joint training, none with explicit rows. Each player's step is a method of its
+    owner: :meth:`_step_classifier` here, ``_step_discriminator`` and
+    ``_step_generator`` in :class:`~confident_clf.sources.JointGAN`.
+    :func:`~confident_clf._training._fit.train` runs the epochs.
+
+    Parameters
+    ----------
+    module : callable
+        Returns the classifier; called without arguments.
+    source : OODSource or None
+        Cloned into `source_`. None trains with plain cross entropy.
+    beta : float
+        Weight of the loss on out-of-distribution samples.
+    ood_target : {"uniform", "reject"}
+        The prediction that the classifier learns for them: uniform, or the last logit.
+    label_smoothing : float, default=0.0
+        Of the cross entropy.
+    augment : callable or None, default=None
+        Maps a batch of training samples to the batch to train on.
+    bfloat16 : bool, default=False
+        Whether the networks compute in bfloat16 during training.
+    single_thread : bool, default=False
+        Whether the networks are too small for more than one thread.
+    dynamo : dict or None, default=None
+        Options of torch.compile; None trains without it.
+    **kwargs
+        Parameters of :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module,
+        *,
+        source,
+        beta,
+        ood_target="uniform",
+        label_smoothing=0.0,
+        augment=None,
+        bfloat16=False,
+        single_thread=False,
+        dynamo=None,
+        **kwargs,
+    ):
+        # skorch refuses torch objects that are set after its own constructor.
+        self.source = source
+        self.beta = beta
+        self.ood_target = ood_target
+        self.label_smoothing = label_smoothing
+        self.augment = augment
+        self.bfloat16 = bfloat16
+        self.single_thread = single_thread
+        self.dynamo = dynamo
+        super().__init__(
+            module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
+        )
+
+    def initialize_module(self):
+        """Build the classifier; the source builds its networks when it sees data."""
+        super().initialize_module()
+        if self.source is not None:
+            self.source_ = clone(self.source)
+        self.inference_sizes_ = None, None
+        return self
+
+    def initialize_callbacks(self):
+        """Make the callbacks, and see whether one of them looks at gradients."""
+        super().initialize_callbacks()
+        self.gradients_watched_ = any_overrides(self.callbacks_, "on_grad_computed")
+        return self
+
+    @property
+    def _default_callbacks(self):
+        """Return skorch's, without those that collect the losses of every batch."""
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def notify(self, method_name, **kwargs):
+        """Call the callbacks; one that raises KeyboardInterrupt ends the training.
+
+        That is how skorch's own callbacks do it, such as EarlyStopping. A Ctrl-C that
+        arrives while a callback runs is passed on.
+        """
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as error:
+            if not comes_from_raise(error):
+                raise
+            raise StopTraining from None
+
+    def optimizers_in_order(self) -> list[torch.optim.Optimizer]:
+        """Return the optimizers of all players in the order of their steps."""
+        of_source = [] if self.source is None else self.source_.optimizers()
+        return [*of_source, self.optimizer_]
+
+    def copy(self):
+        """Return a net of its own that continues from the state of this one.
+
+        skorch would pickle it, which fails for classes defined in a notebook or a
+        function.
+        """
+        twin = type(self).__new__(type(self))
+        vars(twin).update(deepcopy(vars(self)))
+        return twin
+
+    def __setstate__(self, state):
+        """Unpickle; where there is no GPU, sources move to the CPU as the net does."""
+        super().__setstate__(state)
+        source = getattr(self, "source_", None)
+        for part in [] if source is None else source.parts().values():
+            part.device = torch.device(self.device)
+
+    # Training
+
+    def train_step(self, batch, **fit_params):
+        """Let the source's players move, then the classifier."""
+        x, y = self._to_device(batch)
+        if self.augment is not None:
+            x = self._augmented(x)
+        with autocast(self.device, self.bfloat16):
+            losses = {} if self.source is None else self.source_.step(x, self)
+            before_step = None
+            if self.gradients_watched_:
+                before_step = partial(self._notify_of_gradients, batch)
+            classifier_losses, logits = self._step_classifier(x, y, before_step)
+        losses |= classifier_losses
+        return {"loss": losses["classifier_loss"], "y_pred": logits, "losses": losses}
+
+    def validation_step(self, batch, **fit_params):
+        """Return the cross entropy on held-out samples."""
+        self._set_training(False)
+        x, y = self._to_device(batch)
+        with torch.no_grad():
+            logits = self.module_(x)
+            return {"loss": F.cross_entropy(logits, y), "y_pred": logits}
+
+    def _to_device(self, batch) -> tuple[Tensor, Tensor]:
+        """Return samples, as float32, and labels on the device."""
+        x, y = (tensor.to(self.device) for tensor in batch)
+        return as_float(x), y
+
+    def _augmented(self, x: Tensor) -> Tensor:
+        """Return a random view of the batch."""
+        view = self.augment(x)
+        if not isinstance(view, torch.Tensor):
+            returned = type(view).__name__
+        elif view.shape != x.shape or view.dtype != x.dtype:
+            returned = f"shape {tuple(view.shape)} and {view.dtype}"
+        else:
+            return view
+        raise ValueError(
+            f"augment must return a batch like the one it gets, shape "
+            f"{tuple(x.shape)} and {x.dtype}; it returned {returned}."
+        )
+
+    def _step_classifier(
+        self, x: Tensor, y: Tensor, before_step: Callable | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Move the classifier down eq. (1): CE + beta * KL(U || p(. | x_ood))."""
+        smoothing = {"label_smoothing": self.label_smoothing}
+        if self.source is None:
+            logits = in_full(self.module_(x))
+            loss = F.cross_entropy(logits, y, **smoothing)
+            losses = {"classifier_loss": loss}
+        else:
+            logits, logits_ood = self._both_logits(x)
+            loss, cross_entropy, ood = confidence_loss(
+                logits, y, logits_ood, self.beta, self.ood_loss, **smoothing
+            )
+            losses = {
+                "classifier_loss": loss,
+                "cross_entropy": cross_entropy,
+                "kl" if self.ood_target == "uniform" else "reject_loss": ood,
+            }
+        descend(loss, self.optimizer_, "classifier", before_step=before_step)
+        losses = {name: value.detach() for name, value in losses.items()}
+        return losses, logits.detach()
+
+    def ood_loss(self, logits: Tensor) -> Tensor:
+        """Return the loss of the classifier on out-of-distribution samples."""
+        loss = kl_to_uniform if self.ood_target == "uniform" else reject_loss
+        return loss(logits)
+
+    def _both_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of the batch `x`, and of as many OOD samples.
+
+        One pass over both is faster than two. A BatchNorm in a user's module takes its
+        statistics from `x`.
+        """
+        n = len(x)
+        n_inputs = self.source_.n_inputs(n)
+        both = torch.cat([x, self._sample_like(x, n_inputs)]) if n_inputs else x
+        with statistics_of_first(self.module_, n, len(both)):
+            if n_inputs == n:
+                return in_full(self.module_(both)).split(n)
+            head = self.module_.get_submodule(self.head_name_)
+            with recorded_inputs(head) as inputs:
+                logits, logits_ood = in_full(self.module_(both)).split([n, n_inputs])
+        features = self.source_.sample_features(in_full(inputs[0][:n]), n - n_inputs)
+        return logits, torch.cat([logits_ood, in_full(head(features))])
+
+    def _sample_like(self, x: Tensor, n: int) -> Tensor:
+        """Return `n` OOD samples, checked to be like the batch `x`."""
+        x_ood = self.source_.sample(n)
+        if x_ood.shape != (n, *x.shape[1:]) or x_ood.dtype != x.dtype:
+            raise ValueError(
+                f"{self.source!r} must return {n} samples like the training data, "
+                f"shape {(n, *x.shape[1:])} and {x.dtype}; it returned shape "
+                f"{tuple(x_ood.shape)} and {x_ood.dtype}."
+            )
+        return x_ood
+
+    def _notify_of_gradients(self, batch) -> None:
+        """Let the callbacks see, and change, the gradients of the classifier."""
+        named_parameters = list(self.module_.named_parameters())
+        with torch.autocast(torch.device(self.device).type, enabled=False):
+            self.notify(
+                "on_grad_computed",
+                named_parameters=named_parameters,
+                batch=batch,
+                training=True,
+            )
+        self._set_training(True)  # a callback may have predicted
+
+    # Inference
+
+    @contextmanager
+    def inference(self):
+        """Put the networks in evaluation mode, with as many threads as they need."""
+        self._set_training(False)
+        with one_thread(self.single_thread):
+            yield
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Return the logits of samples, the same in whatever batch they come.
+
+        Maps (n, *input_shape), float32 or uint8, to (n, n_outputs) float32.
+        """
+        workers = self.workers()
+        with self.inference():
+            environment_, sizes = self.inference_sizes_
+            if environment(self.device) != environment_:
+                sizes = None
+            return map_padded(
+                torch.inference_mode()(lambda batch: self.module_(as_float(batch))),
+                x,
+                device=self.device,
+                sizes=sizes,
+                workers=workers,
+            )
+
+    def sample(self, n: int) -> np.ndarray:
+        """Return `n` samples of the source, (n, *input_shape) float32."""
+        with self.inference(), torch.inference_mode():
+            return self.source_.sample(n).cpu().numpy()
+
+    def workers(self) -> int:
+        """Return how many batches to predict at once, each in a thread of its own."""
+        can_share = self.single_thread and keeps_nothing(self.module_)
+        # Each layer's call takes Python's lock: more than 8 threads would only wait.
+        return min(torch.get_num_threads(), 8) if can_share else 1
+
+    def choose_inference_sizes(self, input_shape: tuple[int, ...]) -> None:
+        """Find the batch sizes that round alike here, unless they are known.
+
+        They depend on shapes, not on weights: more training changes nothing.
+        """
+        here = environment(self.device)
+        if self.inference_sizes_[0] != here:
+            self._set_training(False)
+            sizes = sizes_that_round_alike(self.module_, input_shape, self.device)
+            self.inference_sizes_ = here, sizes
+
+    def get_iterator(self, dataset, training=False):
+        """Return batches in order, for skorch's `forward`.
+
+        They draw no random numbers, so a callback that predicts does not change the
+        fit.
+        """
+        loader = super().get_iterator(dataset, training)
+        if isinstance(dataset, TensorDataset):
+            size = int(loader.batch_size)
+            return list(zip(*(t.split(size) for t in dataset.tensors), strict=True))
+        loader.generator = torch.Generator()  # the default draws from the global one
+        return loader
+
+    def infer(self, x, **fit_params):
+        """Return the logits of a batch, with its pixels scaled as in training."""
+        return super().infer(as_float(to_tensor(x, self.device)), **fit_params)
