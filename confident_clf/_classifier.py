@@ -11,13 +11,6 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from confident_clf._networks._build import ClassifierFactory
-from confident_clf._networks._trial import (
-    check_classifier,
-    flop,
-    prefer_channels_last,
-    warn_of_batch_norm,
-)
 from confident_clf._networks._view import NetworkView
 from confident_clf._samples import (
     SampleFormat,
@@ -32,29 +25,23 @@ from confident_clf._samples import (
     validate_training,
     without_ood_label,
 )
-from confident_clf._training._augment import AUGMENTATIONS, resolve_augment
-from confident_clf._training._callbacks import own_callbacks
+from confident_clf._training._augment import AUGMENTATIONS
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
 from confident_clf._training._collapse import warn_of_collapse
-from confident_clf._training._compile import check_compiler, resolve_compile
+from confident_clf._training._compile import check_compiler
 from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
+from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
-from confident_clf._training._optim import adamw
 from confident_clf._training._schedules import SCHEDULES, resolve_schedule
 from confident_clf.scores import OODScore
 from confident_clf.scores._make import SCORES, make_score, same_score
 from confident_clf.sources import OODSource
 from confident_clf.sources._make_source import SOURCES, make_source
-from confident_clf.utils._compute import (
-    is_small,
-    one_thread,
-    resolve_device,
-    use_bfloat16,
-)
+from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
-from confident_clf.utils._tensors import as_float, as_tensor
+from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._unchanged import unchanged_on_error
 from confident_clf.utils._validation import is_ood_label
 
@@ -443,7 +430,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         seed = draw_seed(self.random_state)
         checkpoints = open_checkpoints(self, device, seed, X=X, y=y, X_ood=X_ood)
         with seeded(seed if checkpoints is None else checkpoints.seed, device):
-            net = self._make_net(X, source, device)
+            net = make_net(self, X, source, device)
             self._train(net, X, y, X_ood, one_pass, checkpoints)
 
     def _continue(self, X, y, X_ood, one_pass=False):
@@ -453,27 +440,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         X, y = validate_more(self, X, y)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
         y = encode_labels(y, self.classes_)
-        net = self.net_.copy().set_params(**_step_params(self))
+        net = self.net_.copy().set_params(**step_params(self))
         seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
             self._train(net, X, y, X_ood, one_pass)
-
-    def _make_net(self, X, source, device) -> JointNet:
-        """Return a net whose classifier was tried on a few rows of X."""
-        rejects = self.ood_target == "reject" and source is not None
-        n_outputs = len(self.classes_) + rejects
-        factory = ClassifierFactory(self.module, self.input_shape_, n_outputs)
-        net = new_net(self, factory, source, device).initialize()
-        few = as_float(to_tensor(X[:4].copy(), self.input_shape_)).to(device)
-        check_classifier(net.module_, few, n_outputs)
-        prefer_channels_last(net.module_, few)
-        work = flop(net.module_, few) / len(few)
-        if source is not None and source.makes_inputs:
-            warn_of_batch_norm(net.module_)
-        return net.set_params(
-            bfloat16=use_bfloat16(self.precision, device, work),
-            single_thread=is_small(device, work * self.batch_size),
-        )
 
     def _train(self, net, X, y, X_ood, one_pass, checkpoints=None):
         """Train the net, for one pass or a whole fit, and fit the score on it."""
@@ -736,40 +706,6 @@ def source_of(clf: ConfidentClassifier) -> OODSource | None:
         "batch_size": clf.batch_size,
     }
     return make_source(clf.ood_source, options)
-
-
-def new_net(
-    clf: ConfidentClassifier,
-    factory: ClassifierFactory,
-    source: OODSource | None,
-    device: torch.device,
-    **options,
-) -> JointNet:
-    """Return a net that has no networks yet; `options` are parameters of JointNet."""
-    return JointNet(
-        factory,
-        source=source,
-        optimizer=adamw,
-        max_epochs=clf.max_epochs,
-        callbacks=own_callbacks(clf.callbacks),
-        predict_nonlinearity=None,
-        device=device,
-        verbose=clf.verbose,
-        **{"ood_target": clf.ood_target, **_step_params(clf), **options},
-    )
-
-
-def _step_params(clf: ConfidentClassifier) -> dict:
-    """Return the net's parameters that may change when training continues."""
-    return {
-        "lr": clf.lr,
-        "beta": clf.beta,
-        "batch_size": clf.batch_size,
-        "optimizer__weight_decay": clf.weight_decay,
-        "label_smoothing": clf.label_smoothing,
-        "augment": resolve_augment(clf.augment, clf.input_shape_),
-        "dynamo": resolve_compile(clf.compile),
-    }
 
 
 def _check_same_classes(classes: np.ndarray | None, known: np.ndarray) -> None:

@@ -28,14 +28,14 @@ def pytest_addoption(parser):
         "--kills",
         type=int,
         default=2,
-        help="How many times tests/test_checkpoint.py kills a process that trains, at "
-        "random moments.",
+        help="How many times tests/promises/test_checkpoint.py kills a process that "
+        "trains, at random moments.",
     )
     parser.addoption(
         "--examples",
         type=int,
         default=300,
-        help="How many inputs tests/test_any_input.py makes up.",
+        help="How many inputs tests/promises/test_any_input.py makes up.",
     )
 
 

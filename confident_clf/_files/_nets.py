@@ -19,7 +19,7 @@ from sklearn.base import clone
 from skorch.history import History
 from torch import nn
 
-from confident_clf._classifier import ConfidentClassifier, new_net, source_of
+from confident_clf._classifier import ConfidentClassifier, source_of
 from confident_clf._files._values import (
     CannotKeep,
     ValueReader,
@@ -28,6 +28,7 @@ from confident_clf._files._values import (
 )
 from confident_clf._networks._build import ClassifierFactory
 from confident_clf._samples import SampleFormat
+from confident_clf._training._make_net import new_net
 from confident_clf._training._net import JointNet
 from confident_clf.scores import OODScore
 from confident_clf.scores._make import make_score

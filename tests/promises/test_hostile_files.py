@@ -22,7 +22,7 @@ from safetensors.torch import save as serialize
 from confident_clf import OpenSetClassifier, load
 from confident_clf._files import _container
 
-DATA = (Path(__file__).parent / "data" / "format_1.safetensors").read_bytes()
+DATA = (Path(__file__).parents[1] / "data" / "format_1.safetensors").read_bytes()
 KEY = "confident_clf"
 # A file of 22 kB may take no more than this.
 MAX_MEMORY = 2**29

@@ -76,7 +76,8 @@ def test_another_process(expected):
     """Check a process with other hashes of strings and more threads."""
     code = (
         "import json, torch; torch.set_num_threads(3);"
-        "from tests.test_reproducibility import digests; print(json.dumps(digests()))"
+        "from tests.promises.test_reproducibility import digests;"
+        "print(json.dumps(digests()))"
     )
     output = subprocess.run(
         [sys.executable, "-c", code],

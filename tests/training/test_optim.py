@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from confident_clf._training._optim import adam, adamw
+from confident_clf._training._optim import adam, adamw, can_fuse, descend
 
 
 def steps(optimizer, parameters, n, seed):
@@ -74,3 +74,25 @@ def test_a_scheduler_of_torch_sees_the_steps():
         scheduler.step()
     assert optimizer.param_groups[0]["lr"] == 1 / 8
     assert optimizer.state[parameter]["step"] == 3
+
+
+def test_a_step_forgets_the_bfloat16_copies_of_the_weights():
+    """Check that a player's next pass sees the weights that its step moved to."""
+    layer = nn.Linear(4, 4)
+    optimizer = adamw([{"params": list(layer.parameters())}], lr=1.0)
+    x = torch.randn(8, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        descend(layer(x).float().square().sum(), optimizer, "classifier")
+        after = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x), after)
+
+
+def test_fused_only_where_torch_can():
+    """Check real and complex parameters: both move, one of them fused."""
+    for dtype, fused in ((torch.float32, True), (torch.complex64, False)):
+        parameter = nn.Parameter(torch.ones(3, dtype=dtype))
+        assert can_fuse([parameter]) == fused
+        optimizer = adamw([{"params": [parameter]}], lr=0.1, weight_decay=0)
+        descend(parameter.abs().sum(), optimizer, "classifier")
+        torch.testing.assert_close(parameter.abs(), torch.full((3,), 0.9))

@@ -42,7 +42,7 @@ from confident_clf.sources import (
     NoiseOOD,
     OriginalGAN,
 )
-from tests.strategies import (
+from tests.promises.strategies import (
     count,
     examples,
     kinds,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tests of training in bfloat16 and of the layout of images."""
+"""Tests of device, precision and threads."""
 
 from pathlib import Path
 
@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from skorch.callbacks import Callback
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from confident_clf import ConfidentClassifier
-from confident_clf._networks._trial import flop, prefer_channels_last
-from confident_clf._training._optim import adamw, can_fuse, descend
-from confident_clf.modules import MLP, DCGenerator, SmallConvNet
+from confident_clf._networks._trial import flop
+from confident_clf.modules import SmallConvNet
 from confident_clf.utils._compute import (
+    MIN_FLOP_OF_THREADS,
     multiplies_bfloat16,
+    one_thread,
     use_bfloat16,
 )
 
 X, Y = load_digits(return_X_y=True)
 IMAGES = (X / 16).astype(np.float32).reshape(-1, 1, 8, 8)
 CPU = torch.device("cpu")
+ROWS, LABELS = (X / 16).astype(np.float32)[:300], Y[:300]
 
 
 class Watched(SmallConvNet):
@@ -69,26 +71,6 @@ def test_bfloat16_learns_as_float32_does():
     assert full.score(IMAGES, Y) == pytest.approx(half.score(IMAGES, Y), abs=0.02)
 
 
-def test_flop_of_a_dense_network():
-    """Check the count against 2 * inputs * outputs of each layer and sample."""
-    assert flop(MLP((3,), 4, hidden=(8,)), torch.zeros(5, 3)) == 5 * 2 * (24 + 32)
-
-
-@pytest.mark.parametrize(
-    ("network", "x"),
-    [
-        (SmallConvNet((3, 16, 24), 5), torch.zeros(2, 3, 16, 24)),
-        (DCGenerator(7, (3, 16, 16), width=4), torch.zeros(2, 7)),
-    ],
-    ids=["convolutions", "transposed"],
-)
-def test_flop_of_a_convolutional_network(network, x):
-    """Check the count against torch's counter."""
-    with FlopCounterMode(display=False) as counter:
-        network(x)
-    assert flop(network, x) == counter.get_total_flops()
-
-
 def test_auto_asks_hardware_and_network():
     """Check "auto" for small and large networks, here and on a device without it."""
     here = multiplies_bfloat16(CPU)
@@ -109,54 +91,69 @@ def test_hardware_is_what_the_kernel_says():
         assert not multiplies_bfloat16(CPU)
 
 
-def test_a_step_forgets_the_bfloat16_copies_of_the_weights():
-    """Check that a player's next pass sees the weights that its step moved to."""
-    layer = nn.Linear(4, 4)
-    optimizer = adamw([{"params": list(layer.parameters())}], lr=1.0)
-    x = torch.randn(8, 4)
-    with torch.autocast("cpu", torch.bfloat16):
-        descend(layer(x).float().square().sum(), optimizer, "classifier")
-        after = layer(x)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(layer(x), after)
+class RecordThreads(Callback):
+    """Record torch's number of threads while training."""
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("threads", torch.get_num_threads())
 
 
-def test_fused_only_where_torch_can():
-    """Check real and complex parameters: both move, one of them fused."""
-    for dtype, fused in ((torch.float32, True), (torch.complex64, False)):
-        parameter = nn.Parameter(torch.ones(3, dtype=dtype))
-        assert can_fuse([parameter]) == fused
-        optimizer = adamw([{"params": [parameter]}], lr=0.1, weight_decay=0)
-        descend(parameter.abs().sum(), optimizer, "classifier")
-        torch.testing.assert_close(parameter.abs(), torch.full((3,), 0.9))
+@pytest.fixture(params=[1, 3])
+def n_threads(request):
+    """Set the number of threads that the user has chosen."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
 
 
-class Viewing(nn.Module):
-    """A network that needs the usual layout, as many tutorials' do."""
+class Large(nn.Sequential):
+    """A network that is worth several threads."""
 
     def __init__(self, input_shape, n_classes):
-        super().__init__()
-        self.conv = nn.Conv2d(1, 4, 3)
-        self.head = nn.Linear(4 * 36, n_classes)
-
-    def forward(self, x):
-        return self.head(self.conv(x).view(len(x), -1))
+        super().__init__(nn.Linear(*input_shape, 30_000), nn.Linear(30_000, n_classes))
 
 
-def test_layout():
-    """Check which networks get channels-last filters, and that logits stay."""
-    x = torch.randn(4, 1, 8, 8)
-    for network, expected in (
-        (SmallConvNet((1, 8, 8), 3), True),
-        (Viewing((1, 8, 8), 3), False),
-    ):
-        before = network.eval()(x).detach()
-        network.train()
-        prefer_channels_last(network, x)
-        assert network.training
-        last = torch.channels_last
-        filters = [p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1]
-        assert all(p.is_contiguous(memory_format=last) == expected for p in filters)
-        torch.testing.assert_close(network.eval()(x), before, rtol=1e-4, atol=1e-5)
-    clf = ConfidentClassifier(Viewing, max_epochs=1).fit(IMAGES, Y)
-    assert clf.score(IMAGES, Y) > 0.2
+def test_small_networks_take_one_thread(n_threads):
+    """Check both kinds of network, and that the user's number comes back."""
+    clf = ConfidentClassifier(
+        max_epochs=1, ood_source=None, callbacks=[RecordThreads()], random_state=0
+    )
+    assert clf.fit(ROWS, LABELS).history_[-1]["threads"] == 1
+    large = Large((64,), 10)
+    assert flop(large, torch.zeros(2, 64)) / 2 * 64 > MIN_FLOP_OF_THREADS
+    clf.set_params(module=Large, lr=1e-4).fit(ROWS[:64], LABELS[:64])
+    assert clf.history_[-1]["threads"] == n_threads
+    assert torch.get_num_threads() == n_threads
+
+
+@pytest.mark.parametrize("ood_source", ["joint", "features"])
+def test_results_do_not_depend_on_the_number_of_threads(ood_source):
+    """Check logits and samples to the bit, with images small enough."""
+    clf = ConfidentClassifier(
+        SmallConvNet, image_shape=(1, 8, 8), max_epochs=2, random_state=0
+    ).set_params(ood_source=ood_source)
+    results = []
+    before = torch.get_num_threads()
+    for n in (1, 2):
+        torch.set_num_threads(n)
+        try:
+            clf.fit(ROWS, LABELS)
+            results.append((clf.decision_function(ROWS), clf.sample_ood(5)))
+        finally:
+            torch.set_num_threads(before)
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_the_number_comes_back_after_an_error():
+    """Check that a block that raises leaves no trace."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError), one_thread(True):
+            assert torch.get_num_threads() == 1
+            1 / 0  # noqa: B018
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

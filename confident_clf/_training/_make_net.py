@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From the parameters of a classifier to a net that is ready to train."""
+
+import numpy as np
+import torch
+
+from confident_clf._networks._build import ClassifierFactory
+from confident_clf._networks._trial import (
+    check_classifier,
+    flop,
+    prefer_channels_last,
+    warn_of_batch_norm,
+)
+from confident_clf._training._augment import resolve_augment
+from confident_clf._training._callbacks import own_callbacks
+from confident_clf._training._compile import resolve_compile
+from confident_clf._training._net import JointNet
+from confident_clf._training._optim import adamw
+from confident_clf.utils._compute import is_small, use_bfloat16
+from confident_clf.utils._tensors import as_float, as_tensor
+
+
+def make_net(clf, X: np.ndarray, source, device: torch.device) -> JointNet:
+    """Return a net whose classifier was tried on a few rows of X.
+
+    The work of one pass decides in which precision, and on how many threads, it runs.
+    """
+    rejects = clf.ood_target == "reject" and source is not None
+    n_outputs = len(clf.classes_) + rejects
+    factory = ClassifierFactory(clf.module, clf.input_shape_, n_outputs)
+    net = new_net(clf, factory, source, device).initialize()
+    few = as_tensor(X[:4].copy().reshape(-1, *clf.input_shape_))
+    few = as_float(few).to(device)
+    check_classifier(net.module_, few, n_outputs)
+    prefer_channels_last(net.module_, few)
+    work = flop(net.module_, few) / len(few)
+    if source is not None and source.makes_inputs:
+        warn_of_batch_norm(net.module_)
+    return net.set_params(
+        bfloat16=use_bfloat16(clf.precision, device, work),
+        single_thread=is_small(device, work * clf.batch_size),
+    )
+
+
+def new_net(
+    clf, factory: ClassifierFactory, source, device: torch.device, **options
+) -> JointNet:
+    """Return a net that has no networks yet; `options` are parameters of JointNet."""
+    return JointNet(
+        factory,
+        source=source,
+        optimizer=adamw,
+        max_epochs=clf.max_epochs,
+        callbacks=own_callbacks(clf.callbacks),
+        predict_nonlinearity=None,
+        device=device,
+        verbose=clf.verbose,
+        **{"ood_target": clf.ood_target, **step_params(clf), **options},
+    )
+
+
+def step_params(clf) -> dict:
+    """Return the net's parameters that may change when training continues."""
+    return {
+        "lr": clf.lr,
+        "beta": clf.beta,
+        "batch_size": clf.batch_size,
+        "optimizer__weight_decay": clf.weight_decay,
+        "label_smoothing": clf.label_smoothing,
+        "augment": resolve_augment(clf.augment, clf.input_shape_),
+        "dynamo": resolve_compile(clf.compile),
+    }
