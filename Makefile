@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/python examples/plot_digits.py
 
 # The array API checks of scikit-learn run only where this is set before Python starts.
-test: $(READY)
+test: lint
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest
 
 lint: $(READY)
