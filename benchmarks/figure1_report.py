@@ -90,7 +90,7 @@ def to_markdown(results):
                 lines += ["", f"## {TITLES[task]}, {preset}"]
             if runs:
                 lines += ["", *_sizes(runs)]
-                lines += ["", "Accuracy on known, by training.", "", *_accuracy(runs)]
+                lines += ["", "Accuracy on known samples.", "", *_accuracy(runs)]
                 lines += _by_set(runs, task) + _by_method(runs) + _gap(runs, task)
             if own:
                 lines += _choice(own)
@@ -103,12 +103,12 @@ def to_markdown(results):
 
 
 _CAVEAT = """\
-Table 1 of the submission, cross entropy / explicit with SVHN, in percent, maximum
-class probability, VGG13, 50,000 images, 100 epochs; the joint loss is in the text for
-LSUN only. SVHN and LSUN are not among the sets above; street-view characters and
-scenes are of their kind. The paper's AUROC and AUPR were integrated on a grid that
-loses the samples whose probability rounds to 1 (an AUROC below the detection accuracy
-cannot be); its TNR stands."""
+These are from table 1 of the submission: cross entropy / explicit with SVHN, in
+percent, maximum class probability, VGG13, 50,000 images, 100 epochs. The result of the
+joint loss is in the text, for LSUN only. The measurements above do not include SVHN and
+LSUN; street-view characters and scenes are similar. The paper's AUROC and AUPR were
+integrated on a grid that loses the samples whose probability rounds to 1 (an AUROC
+below the detection accuracy is impossible). Its TNR is not affected."""
 
 
 def _sizes(runs):
@@ -209,7 +209,8 @@ def _gap(runs, task):
         rows.append([name, f"{plain[i]:.3f}", f"{explicit[i]:.3f}", *cells])
     text = (
         "Share closed of the AUROC gap between cross entropy and explicit, on sets "
-        "that explicit never saw; - where explicit is not .01 above."
+        "that explicit did not train on. A dash means that explicit is less than .01 "
+        "above cross entropy."
     )
     header = ["unknown set", "cross entropy", "explicit", *regimes]
     return ["", text, "", *table(header, rows)]
@@ -223,7 +224,7 @@ def _choice(trials):
         values = [_means(trials, regime, method).mean() for regime in regimes]
         rows.append([method, *(f"{value:.3f}" for value in values)])
     text = (
-        "What is chosen by, without OOD data: mean AUROC over stand-ins "
+        "The criterion for the choice, without OOD data: mean AUROC over stand-ins "
         f"({', '.join(unknown_sets(trials))}) and splits of the training images."
     )
     return ["", text, "", *table(["score", *regimes], rows)]
@@ -266,7 +267,8 @@ def _post_hoc(runs):
     steady = max(means, key=lambda m: means[m].min())
     return [
         "",
-        "To beat, scores of the cross-entropy network chosen with hindsight: "
+        "For comparison, the best scores of the cross-entropy network, chosen with "
+        "hindsight: "
         f"{best} has the highest mean, {means[best].mean():.3f} (worst "
         f"{means[best].min():.3f}); {steady} the highest worst, "
         f"{means[steady].min():.3f} (mean {means[steady].mean():.3f}).",
@@ -284,7 +286,10 @@ def _others(runs):
         [regime, method, *(f"{x:.3f}" for x in values), f"{values.mean():.3f}"]
         for (regime, method), values in means.items()
     ]
-    text = f"AUROC on other sets, looked at after all else was settled; seeds {seeds}."
+    text = (
+        "AUROC on other sets, first looked at when everything else was settled; "
+        f"seeds {seeds}."
+    )
     header = ["training", "score", *unknown_sets(runs), "mean"]
     return ["", text, "", *table(header, rows)]
 

@@ -152,8 +152,8 @@ def to_markdown(results):
         "",
         "Written by `python benchmarks/selection.py --data DIR`; its first lines say",
         "what is measured. Regret: AUROC of the best candidate on that unknown set",
-        "less that of the one picked, at the maximum class probability; mean over",
-        "seeds (largest).",
+        "minus the AUROC of the one picked, at the maximum class probability; mean",
+        "over seeds (largest).",
         f"Made with {made_with(results)}.",
     ]
     for task in TITLES:
@@ -170,8 +170,8 @@ def to_markdown(results):
 
 
 _WHICH = {
-    False: 'Seeds on whose figures "both" was proposed:',
-    True: 'Seeds that "both" had not seen:',
+    False: 'Seeds that were used to propose "both":',
+    True: 'Seeds that played no part in proposing "both":',
 }
 
 
@@ -183,8 +183,8 @@ def _summary(results):
             which = seen if seed in LOOKED_AT[task] else new
             which.setdefault(rule, {})[task, seed, name] = regret
     lines = [
-        "Mean regret over all tasks, seeds and unknown sets; in brackets how often the "
-        "pick was worse than cross entropy, and by how much at most.",
+        "Mean regret over all tasks, seeds and unknown sets; in brackets, how often "
+        "the pick was worse than cross entropy, and by how much at most.",
         "",
     ]
     rows = [

@@ -170,7 +170,7 @@ def table(points, versions):
         "# Soak",
         "",
         f"`benchmarks/soak.py`: {n_loops} loops in {end:.0f} minutes in one process, "
-        f"of which it had one thread of a CPU for {points[-1]['cpu_minute']:.0f}.",
+        f"which had one thread of a CPU for {points[-1]['cpu_minute']:.0f} of them.",
         f"The slopes are medians over all pairs of points from loop {first} on, with "
         "95 % intervals (Theil-Sen).",
         "",

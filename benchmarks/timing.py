@@ -81,8 +81,8 @@ def to_markdown(report):
     lines = [
         "# Speed",
         "",
-        "Written by `python benchmarks/speed.py`. Medians; each ratio is to the",
-        "first line of its table.",
+        "Written by `python benchmarks/speed.py`. Medians; each ratio",
+        "compares with the first line of its table.",
         "",
     ]
     for section in dict.fromkeys(row["section"] for row in report["rows"]):
