@@ -17,7 +17,7 @@ from confident_clf.modules._build import build_classifier
 from confident_clf.modules._checks import check_classifier, warn_of_batch_norm
 from confident_clf.modules._trial import flop, prefer_channels_last
 from confident_clf.scores import OODScore
-from confident_clf.scores._make import SCORES
+from confident_clf.scores._make_score import SCORES
 from confident_clf.sources import OODSource
 from confident_clf.sources._make import NAMES, make_source
 from confident_clf.utils._augment import AUGMENTATIONS, resolve_augment

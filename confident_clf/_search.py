@@ -29,8 +29,8 @@ from confident_clf._classifier import ConfidentClassifier
 from confident_clf.metrics import make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.scores import OODScore
-from confident_clf.scores._make import SCORES
-from confident_clf.scores._response import check_method, id_confidence, to_be_fitted
+from confident_clf.scores._make_score import SCORES
+from confident_clf._detection._confidence import check_method, id_confidence, to_be_fitted
 from confident_clf.utils._rows import labels_to_learn
 from confident_clf.utils._seeding import draw_seed
 from confident_clf.utils._sklearn import (

@@ -19,7 +19,7 @@ from torch import nn
 
 from confident_clf._files._values import CannotKeep, kind_of
 from confident_clf.modules._build import build_classifier
-from confident_clf.scores._make import make_score
+from confident_clf.scores._make_score import make_score
 from confident_clf.sources import OODSource
 from confident_clf.utils._device import resolve_device
 from confident_clf.utils._seeding import seeded

@@ -5,7 +5,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from confident_clf.metrics._checks import check_scores, check_share
+from confident_clf.metrics._metric_input import check_scores, check_share
 from confident_clf.metrics._counts import (
     area_under_roc,
     average_precision,

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from confident_clf.metrics._checks import check_kinds, check_scores, check_share
+from confident_clf.metrics._metric_input import check_kinds, check_scores, check_share
 from confident_clf.metrics._counts import (
     area_under_roc,
     average_precision,
