@@ -37,7 +37,7 @@ from confident_clf.metrics import expected_calibration_error, ood_report
 from confident_clf.metrics._synthetic import synthetic_ood
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
-from confident_clf.scores._make import make_score
+from confident_clf.scores._make_score import make_score
 
 METHODS = [
     "msp",

@@ -2,8 +2,8 @@
 """Classifiers that know when they do not know, for everyone who uses scikit-learn."""
 
 from confident_clf._classifier import ConfidentClassifier
-from confident_clf._detector import OODDetector
-from confident_clf._open_set import OpenSetClassifier
+from confident_clf._detection._detector import OODDetector
+from confident_clf._detection._open_set import OpenSetClassifier
 from confident_clf._persistence import load, save
 from confident_clf._search import ConfidentClassifierCV
 from confident_clf._training._divergence import DivergenceError

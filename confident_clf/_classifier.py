@@ -35,15 +35,15 @@ from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
 from confident_clf._training._schedules import SCHEDULES, resolve_schedule
 from confident_clf.scores import OODScore
-from confident_clf.scores._make import SCORES, make_score, same_score
+from confident_clf.scores._make_score import SCORES, make_score, same_score
 from confident_clf.sources import OODSource
 from confident_clf.sources._make_source import SOURCES, make_source
 from confident_clf.utils._compute import one_thread, resolve_device
+from confident_clf.utils._labels import is_ood_label
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._unchanged import unchanged_on_error
-from confident_clf.utils._validation import is_ood_label
 
 
 class ConfidentClassifier(ClassifierMixin, BaseEstimator):

@@ -16,9 +16,9 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from confident_clf.utils._labels import check_class_labels, is_ood_label
 from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_tensor
-from confident_clf.utils._validation import check_class_labels, is_ood_label
 
 
 class SampleFormat(NamedTuple):

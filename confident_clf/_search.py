@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Beta chosen without out-of-distribution data, for the price of a few fits."""
+"""Choose beta without out-of-distribution data, in the time of a few fits."""
 
 from math import ceil
 from numbers import Integral
@@ -10,11 +10,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import StratifiedShuffleSplit, check_cv
 from sklearn.utils import get_tags, indexable
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,32 +17,36 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from confident_clf._betas import (
     best_beta,
     check_betas,
-    place_of_beta,
+    prefix_of_beta,
     score_betas,
 )
 from confident_clf._classifier import ConfidentClassifier
+from confident_clf._detection._confidence import (
+    check_method,
+    id_confidence,
+    to_be_fitted,
+)
 from confident_clf.metrics import make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.scores import OODScore
-from confident_clf.scores._make import SCORES
-from confident_clf.scores._response import check_method, id_confidence, to_be_fitted
-from confident_clf.utils._rows import labels_to_learn
+from confident_clf.scores._make_score import SCORES
+from confident_clf.utils._labels import check_labels, labels_to_learn
+from confident_clf.utils._params import params_named
+from confident_clf.utils._routing import fit_and_split_router, route_fit_params
 from confident_clf.utils._seeding import draw_seed
 from confident_clf.utils._sklearn import (
     HasMethods,
     StrOptions,
     _fit_context,
-    _routing_enabled,
     _safe_indexing,
 )
-from confident_clf.utils._validation import check_labels
 
-# A class with fewer rows is not held out, nor is one beside it.
+# If a class has fewer rows than this, no class is held out.
 _MIN_ROWS = 4
 
 
 def _has(name):
-    """Return a function that tells whether the estimator inside has a method."""
+    """Return a check of whether the estimator inside has a method."""
     return lambda self: hasattr(
         getattr(self, "best_estimator_", self._base_estimator()), name
     )
@@ -56,39 +55,40 @@ def _has(name):
 class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Classifier that chooses its beta without out-of-distribution (OOD) samples.
 
-    A third of the classes at a time stands in for what is unknown. A classifier is
-    trained without them; for every value of beta, a copy of it goes on with that beta
-    for a few epochs, and is scored by how well it tells other rows of its classes from
-    those of the classes it does not know, and from rows with permuted values. The best
-    beta then trains the classifier on all rows. Scoring costs less than three such
+    A third of the classes at a time serves as unknown samples. A classifier is trained
+    without them. For every value of beta a copy of it continues with that beta for a
+    few epochs. The copy is scored by how well it tells new rows of its own classes from
+    rows of the classes it never saw, and from rows with permuted values. The best beta
+    then trains the classifier on all rows. Scoring takes less time than three such
     fits, for up to `max_epochs` betas.
 
     Parameters
     ----------
     estimator : estimator or None, default=None
-        A :class:`ConfidentClassifier`, or what holds one, such as a pipeline: the one
-        estimator in it with parameters `beta`, `max_epochs` and `warm_start` is
-        searched, from its own beta. None is ``ConfidentClassifier()``.
+        A :class:`ConfidentClassifier`, or an estimator that contains one, such as a
+        pipeline. The one estimator in it with parameters `beta`, `max_epochs` and
+        `warm_start` is searched, starting from its own beta. None means
+        ``ConfidentClassifier()``.
     betas : array-like of shape (n_betas,), \
             default=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
         The values to choose from, all above 0.
     cv : int, splitter, iterable or None, default=None
         The training and test parts that betas are scored on, as in
         :func:`sklearn.model_selection.check_cv`. None holds out a third of the classes
-        at a time, rounded up, until each has been: it is ``LeaveClassesOut(ceil(n / 3),
-        test_size=0.3)`` of n classes. With two classes, or one of fewer than four rows,
-        none is held out: there are two stratified splits, each training on half of the
-        rows. Rows labelled `ood_label`, if the estimator has one, are then in all
-        training parts.
+        at a time, rounded up, until each has been held out: for n classes it is
+        ``LeaveClassesOut(ceil(n / 3), test_size=0.3)``. With two classes, or if a class
+        has fewer than four rows, no class is held out, and two stratified splits train
+        on half of the rows each. Rows labelled `ood_label`, if the estimator has one,
+        are then in all training parts.
     scoring : str, callable or None, default=None
-        What to choose by, greater being better, as in
-        :func:`sklearn.model_selection.cross_val_score`. None is the AUROC of telling
-        known rows from held-out classes and from known rows with the values of each
-        feature permuted, that is ``make_ood_scorer(X_ood="permuted")``; where X is
-        sparse or has no features, from held-out classes only.
+        What to choose by, higher being better, as in
+        :func:`sklearn.model_selection.cross_val_score`. None means
+        ``make_ood_scorer(X_ood="permuted")``: the AUROC of known rows against held-out
+        classes and against known rows with the values of each feature permuted. Where X
+        is sparse or has no features, it is against held-out classes only.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
             "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
-        Score to detect by, as in :class:`OODDetector`. None is the estimator's own.
+        Score to detect by, as in :class:`OODDetector`. None means the estimator's own.
     n_jobs : int or None, default=None
         Number of fits at once, as in scikit-learn. Leave it at 1 on a GPU.
     random_state : int, RandomState instance or None, default=None
@@ -119,15 +119,15 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    The copies go on for ``max_epochs // n_betas`` epochs each, with a whole
-    `lr_schedule`. Few epochs from the start would cost no more, but may mislead: on
+    The copies continue for ``max_epochs // n_betas`` epochs each, with a whole
+    `lr_schedule`. A few epochs from the start would cost no more, but may mislead: on
     scikit-learn's digits large values of beta look better early in training than they
-    do in the end, so a halving search over epochs chose too large ones.
+    do at the end, so a halving search over epochs chose too large ones.
 
-    Of betas with equal scores that nearest in ratio to the estimator's own is taken,
-    then the smaller: where the data say nothing, beta stays as it was.
+    Of betas with equal scores, the one nearest in ratio to the estimator's own wins,
+    then the smaller one. So beta stays as it was if the data do not prefer another.
 
-    To search other parameters too, or to look at accuracy beside, use
+    To search other parameters too, or to look at accuracy as well, use
     :class:`~sklearn.model_selection.GridSearchCV` with the same splits. A `checkpoint`
     of the estimator is used for the last fit only.
 
@@ -196,7 +196,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         ConfidentClassifierCV
-            The fitted classifier. If an error is raised, it is what it was before.
+            The fitted classifier. If an error is raised, it stays as it was.
 
         Raises
         ------
@@ -204,32 +204,27 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If no estimator in `estimator` has the parameters `beta`, `max_epochs` and
             `warm_start`, or several have.
         ValueError
-            Before any training if `betas` are not numbers above 0, or there is only one
-            class; and as in `fit` of the estimator.
+            Before any training, if `betas` are not numbers above 0, or there is only
+            one class. Also as in `fit` of the estimator.
         """
         betas = check_betas(self.betas)
         X, y = indexable(X, check_labels(y))
-        estimator, place, seed = self._prepare()
-        split_params = {}
-        if _routing_enabled():
-            routed = process_routing(self, "fit", **params)
-            params, split_params = routed.estimator.fit, routed.splitter.split
+        estimator, prefix, seed = self._prepare()
+        params, split_params = route_fit_params(self, params)
         splits = self._splits(estimator, X, y, seed, split_params)
         scorer = self._scorer(estimator, X, y, splits)
-        own = estimator.get_params()
-        # A checkpoint is for one fit.
-        name = f"{place}checkpoint"
-        searched = clone(estimator).set_params(**{name: None} if name in own else {})
+        searched = _without_checkpoint(estimator, prefix)
         scores = Parallel(n_jobs=self.n_jobs)(
             delayed(score_betas)(
-                searched, place, betas, X, y, params, train, test, scorer
+                searched, prefix, betas, X, y, params, train, test, scorer
             )
             for train, test in splits
         )
         results = _results(betas, np.array(scores))
-        best = best_beta(betas, results["mean_test_score"], own[f"{place}beta"])
+        own = estimator.get_params()[f"{prefix}beta"]
+        best = best_beta(betas, results["mean_test_score"], own)
         beta = betas[best].item()
-        estimator.set_params(**{f"{place}beta": beta}).fit(X, y, **params)
+        estimator.set_params(**{f"{prefix}beta": beta}).fit(X, y, **params)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.beta_ = beta
         self.best_score_ = results["mean_test_score"][best].item()
@@ -242,17 +237,14 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return ConfidentClassifier() if self.estimator is None else self.estimator
 
     def _prepare(self):
-        """Return a clone of the estimator to fit, the place of beta in it, a seed."""
+        """Return a clone of the estimator to fit, the prefix of its beta, a seed."""
         base, seed = self._base_estimator(), draw_seed(self.random_state)
-        place = place_of_beta(base)
+        prefix = prefix_of_beta(base)
         check_method(base, self.method)
         estimator = to_be_fitted(base, self.method)
-        unset = {
-            name: seed
-            for name, value in estimator.get_params().items()
-            if name.split("__")[-1] == "random_state" and value is None
-        }
-        return estimator.set_params(**unset), place, seed
+        states = params_named(estimator, "random_state")
+        unset = {name: seed for name, state in states.items() if state is None}
+        return estimator.set_params(**unset), prefix, seed
 
     def _splits(self, estimator, X, y, seed, split_params):
         """Return the rows of the training and test parts."""
@@ -274,19 +266,20 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ]
 
     def _scorer(self, estimator, X, y, splits):
-        """Return the scorer that `scoring` stands for."""
+        """Return the scorer that `scoring` means."""
         if self.scoring is not None:
             return check_scoring(estimator, scoring=self.scoring)
-        # Held-out classes alone resemble the known ones: of samples that do not, they
-        # say nothing. Texts in a list have no features to permute.
+        # Held-out classes resemble the known ones, so they say nothing about samples
+        # that do not. Texts in a list have no features to permute.
         has_features = not issparse(X) and np.ndim(_safe_indexing(X, [0])) > 1
         X_ood = "permuted" if has_features else None
         holds_out = (np.setdiff1d(y[test], y[train]).size for train, test in splits)
         if not has_features and not all(holds_out):
             raise ValueError(
-                "Nothing stands in for out-of-distribution samples: no class is held "
-                "out (that takes three, of four rows or more each), and X is sparse or "
-                "has no features to permute. Pass scoring=make_ood_scorer(X_ood=...)."
+                "Nothing can serve as out-of-distribution samples: no class is held "
+                "out (that needs three classes of at least four rows), and X is sparse "
+                "or has no features to permute. Pass "
+                "scoring=make_ood_scorer(X_ood=...)."
             )
         return make_ood_scorer(X_ood=X_ood, method=self.method)
 
@@ -301,7 +294,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels out of `classes_`.
+            Labels from `classes_`.
         """
         check_is_fitted(self)
         return self.best_estimator_.predict(X)
@@ -348,7 +341,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, ...)
             Samples.
         method : str, OODScore or None, default=None
-            As in the constructor; None takes the constructor's.
+            As in the constructor; None means the constructor's.
 
         Returns
         -------
@@ -367,7 +360,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, ...)
             Samples.
         method : str, OODScore or None, default=None
-            As in the constructor; None takes the constructor's.
+            As in the constructor; None means the constructor's.
 
         Returns
         -------
@@ -406,17 +399,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         MetadataRouter
             To the estimator's `fit` and the splitter's `split`.
         """
-        return (
-            MetadataRouter(owner=type(self).__name__)
-            .add(
-                estimator=self._base_estimator(),
-                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-            )
-            .add(
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-        )
+        return fit_and_split_router(self, self._base_estimator(), self.cv)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -427,8 +410,15 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def _default_splitter(y, seed):
-    """Return a splitter whose training parts have at most 1.4 times the rows of y."""
+def _without_checkpoint(estimator, prefix: str):
+    """Return a clone that writes no checkpoints: a checkpoint is for one fit."""
+    name = f"{prefix}checkpoint"
+    params = {name: None} if name in estimator.get_params() else {}
+    return clone(estimator).set_params(**params)
+
+
+def _default_splitter(y: np.ndarray, seed: int):
+    """Return a splitter whose training parts sum to at most 1.4 times the rows of y."""
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) == 2 or counts.min() < _MIN_ROWS:
         return StratifiedShuffleSplit(2, test_size=0.5, random_state=seed)
@@ -436,7 +426,7 @@ def _default_splitter(y, seed):
     return LeaveClassesOut(n_held_out, test_size=0.3, random_state=seed)
 
 
-def _results(betas, scores):
+def _results(betas: np.ndarray, scores: np.ndarray) -> dict:
     """Return `cv_results_` for scores of shape (n_splits, n_betas)."""
     return {
         "param_beta": betas,

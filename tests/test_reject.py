@@ -7,7 +7,7 @@ from scipy.special import log_softmax
 from sklearn.datasets import make_blobs
 
 from confident_clf import ConfidentClassifier
-from confident_clf.scores._make import SCORES
+from confident_clf.scores._make_score import SCORES
 
 CENTERS = [[3, 0], [-1.5, 2.6], [-1.5, -2.6]]
 X, Y = make_blobs(300, centers=CENTERS, cluster_std=0.5, random_state=0)

@@ -31,7 +31,7 @@ from confident_clf.scores import (
     gen,
     score_logits,
 )
-from confident_clf.scores._make import SCORES, make_score
+from confident_clf.scores._make_score import SCORES, make_score
 
 X, Y = load_digits(return_X_y=True)
 X, UNKNOWN, Y = X[Y < 5] / 16, X[Y >= 5][:200] / 16, Y[Y < 5]

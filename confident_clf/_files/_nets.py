@@ -31,7 +31,7 @@ from confident_clf._samples import SampleFormat
 from confident_clf._training._make_net import new_net
 from confident_clf._training._net import JointNet
 from confident_clf.scores import OODScore
-from confident_clf.scores._make import make_score
+from confident_clf.scores._make_score import make_score
 from confident_clf.sources import OODSource
 from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._seeding import seeded

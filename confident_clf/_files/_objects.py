@@ -27,10 +27,10 @@ from sklearn.preprocessing import (
 )
 
 from confident_clf._classifier import ConfidentClassifier
-from confident_clf._detector import OODDetector
+from confident_clf._detection._detector import OODDetector
+from confident_clf._detection._open_set import OpenSetClassifier
 from confident_clf._files._nets import classifier_state, restore_classifier
 from confident_clf._files._values import CannotKeep, ValueReader, ValueWriter, kind_of
-from confident_clf._open_set import OpenSetClassifier
 from confident_clf._search import ConfidentClassifierCV
 from confident_clf.modules import (
     MLP,
@@ -42,7 +42,7 @@ from confident_clf.modules import (
     SmallConvNet,
 )
 from confident_clf.scores import GEN, KNN, ODIN, RMD, Mahalanobis, OODScore, ReAct, ViM
-from confident_clf.scores._base import NamedScore
+from confident_clf.scores._score import NamedScore
 from confident_clf.sources import (
     ExplicitOOD,
     FeatureOOD,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Metrics of out-of-distribution detection and of calibration, and scorers."""
 
-from confident_clf.metrics._calibration import expected_calibration_error
-from confident_clf.metrics._detection import (
+from confident_clf.metrics._calibration_error import expected_calibration_error
+from confident_clf.metrics._detection_metrics import (
     aupr_in,
     aupr_out,
     auroc,
@@ -10,7 +10,7 @@ from confident_clf.metrics._detection import (
     fpr_at_tpr,
     tnr_at_tpr,
 )
-from confident_clf.metrics._open_set import accepted_accuracy, aurc, oscr
+from confident_clf.metrics._open_set_metrics import accepted_accuracy, aurc, oscr
 from confident_clf.metrics._report import ood_report
 from confident_clf.metrics._scorer import (
     auroc_scorer,

@@ -6,8 +6,9 @@ from inspect import signature
 import numpy as np
 from sklearn.base import is_classifier
 
-from confident_clf.metrics._calibration import expected_calibration_error
-from confident_clf.metrics._detection import (
+from confident_clf._detection._confidence import id_confidence, unwrap
+from confident_clf.metrics._calibration_error import expected_calibration_error
+from confident_clf.metrics._detection_metrics import (
     aupr_in,
     aupr_out,
     auroc,
@@ -15,9 +16,8 @@ from confident_clf.metrics._detection import (
     fpr_at_tpr,
     tnr_at_tpr,
 )
-from confident_clf.metrics._open_set import aurc, oscr
+from confident_clf.metrics._open_set_metrics import aurc, oscr
 from confident_clf.metrics._synthetic import SYNTHETIC, synthetic_ood
-from confident_clf.scores._response import id_confidence, unwrap
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
 

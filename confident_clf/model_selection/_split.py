@@ -16,8 +16,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import check_random_state, column_or_1d
 
-from confident_clf.utils._rows import class_index
-from confident_clf.utils._validation import is_ood_label
+from confident_clf.utils._labels import class_index, is_ood_label
 
 
 class OODKFold(StratifiedKFold):

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
-from confident_clf.scores._base import OODScore
+from confident_clf.scores._score import OODScore
 from confident_clf.utils._sklearn import Interval
 
 

@@ -34,7 +34,7 @@ from confident_clf.metrics import (
 )
 from confident_clf.modules import MLP, MLPDiscriminator, MLPGenerator
 from confident_clf.scores import KNN, ODIN
-from confident_clf.scores._make import SCORES
+from confident_clf.scores._make_score import SCORES
 from confident_clf.sources import (
     FeatureOOD,
     JointGAN,

@@ -19,7 +19,7 @@ from torch import nn
 from confident_clf import ConfidentClassifier, ConfidentClassifierCV, OODDetector
 from confident_clf.modules import MLPDiscriminator, MLPGenerator
 from confident_clf.scores import KNN, RMD
-from tests.detector_instances import detector_instances, open_set_instances
+from tests.detection.detector_instances import detector_instances, open_set_instances
 
 fast = partial(ConfidentClassifier, lr=0.01, max_epochs=5)
 

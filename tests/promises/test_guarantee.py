@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold, ShuffleSplit, cross_val_predict
 from sklearn.svm import SVC
 
 from confident_clf import OODDetector
-from confident_clf.utils._conformal import discoveries
+from confident_clf._detection._conformal import discoveries
 
 N_DRAWS = 500
 

@@ -30,7 +30,7 @@ from confident_clf import (
     load,
     save,
 )
-from confident_clf.scores._make import SCORES
+from confident_clf.scores._make_score import SCORES
 from confident_clf.sources import ExplicitOOD
 from confident_clf.utils._seeding import seeded
 

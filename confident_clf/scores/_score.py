@@ -86,7 +86,23 @@ class OODScore(ABC, BaseEstimator):
 
 
 class LogitScore(OODScore):
-    """A score of the logits alone: also of classifiers that are no networks."""
+    """A score of the logits alone.
+
+    It also works on classifiers that are not networks, whose log-probabilities serve as
+    logits. To write one, define :meth:`of_logits`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from confident_clf.scores import LogitScore
+    >>> class SecondLargest(LogitScore):
+    ...     def of_logits(self, logits, *, rejects=False):
+    ...         logits = logits[:, :-1] if rejects else logits
+    ...         second, largest = np.sort(logits, axis=1)[:, -2:].T
+    ...         return second - largest
+    >>> SecondLargest().of_logits(np.array([[0.0, 3.0, 1.0]])).tolist()
+    [-2.0]
+    """
 
     @abstractmethod
     def of_logits(self, logits, *, rejects=False):

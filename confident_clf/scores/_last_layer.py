@@ -6,37 +6,28 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.linalg import eigh
 from scipy.special import logsumexp
-from sklearn.utils.validation import check_is_fitted
 
-from confident_clf.scores._base import OODScore
 from confident_clf.scores._blocks import times
+from confident_clf.scores._features import FeatureScore
 from confident_clf.scores._logits import relative_to_reject, score_logits
 from confident_clf.utils._sklearn import Interval
 
 
-class HeadScore(OODScore):
+class HeadScore(FeatureScore):
     """A score of features and of the logits that the last linear layer makes of them.
 
     Keeps that layer's `weight_`, `bias_` and whether it has a logit that `rejects_`.
     """
-
-    needs_fit = True
 
     def check(self, network, X):
         """Raise ValueError if the logits do not come straight from a linear layer."""
         network.head(X)
 
     def fit(self, network, X, y):
-        """Learn from the features of the training samples."""
+        """Keep the last linear layer, and learn from the features."""
         self.weight_, self.bias_ = network.head(X[:1])
         self.rejects_ = len(self.bias_) > network.n_classes
-        self._learn(network.features(X))
-        return self
-
-    def ood_score(self, network, X):
-        """Return the score of each sample's features."""
-        check_is_fitted(self)
-        return self._of_features(network.features(X))
+        return super().fit(network, X, y)
 
 
 def react(features, weight, bias, threshold, *, rejects=False):
@@ -126,7 +117,7 @@ class ReAct(HeadScore):
     def __init__(self, *, quantile=0.9):
         self.quantile = quantile
 
-    def _learn(self, features):
+    def _learn(self, features, y):
         self.threshold_ = float(np.quantile(features, self.quantile))
 
     def _of_features(self, features):
@@ -263,7 +254,7 @@ class ViM(HeadScore):
                 f"{n_features}."
             )
 
-    def _learn(self, features):
+    def _learn(self, features, y):
         self.origin_ = -np.linalg.pinv(self.weight_) @ self.bias_
         centered = features - self.origin_
         variances, directions = eigh(centered.T @ centered)  # least variance first

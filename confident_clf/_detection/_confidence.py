@@ -1,59 +1,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One confidence for every estimator: higher means in-distribution."""
 
+from collections.abc import Callable
 from inspect import signature
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from confident_clf.scores._base import LogitScore, OODScore
-from confident_clf.scores._logits import LOGIT_SCORES, score_logits
-from confident_clf.scores._make import SCORES, make_score
+from confident_clf.scores import LOGIT_SCORES, LogitScore, OODScore, score_logits
+from confident_clf.scores._make_score import SCORES, make_score
 from confident_clf.utils._sklearn import BaseSearchCV
 
-# These keep the size of the logits, which probabilities have lost.
+Method = str | OODScore | None
+
+# These need the size of the logits, which probabilities do not keep.
 _SCORES_OF_DECISIONS = {"energy", "max_logit"}
 
 
-def id_confidence(estimator, X, method=None):
-    """Return how in-distribution a fitted estimator takes each sample to be.
+def id_confidence(
+    estimator: BaseEstimator, X: ArrayLike, method: Method = None
+) -> np.ndarray:
+    """Return how in-distribution a fitted estimator takes each sample to be, float64.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted. Pipelines, searches and frozen estimators are looked into: the last step
-        scores, whatever the wrapper passes on.
-    X : array-like of shape (n_samples, ...)
-        Samples.
-    method : str, object or None, default=None
-        None takes the first the estimator has of ``ood_score`` (negated),
-        ``score_samples``, ``predict_proba`` (maximum probability, as minus ``msp``) and
-        ``decision_function`` (largest value; its distance from 0 for binary
-        classifiers). Otherwise it is passed to ``ood_score``; of classifiers without
-        one, a name in :data:`~confident_clf.scores.LOGIT_SCORES`, or a score of logits
-        such as ``GEN()``, is computed from ``predict_proba`` or ``decision_function``.
+    Without a method, this is the first of these that the estimator has: ``ood_score``
+    (negated), ``score_samples``, ``predict_proba`` (minus the ``msp`` score),
+    ``decision_function`` (the largest value; for binary classifiers its distance from
+    0). A method is passed on to ``ood_score``. For classifiers without one, a score of
+    logits is computed from ``predict_proba`` or ``decision_function``.
 
-    Returns
-    -------
-    ndarray of shape (n_samples,), float64
-        Higher for in-distribution.
-
-    Raises
-    ------
-    TypeError
-        If the estimator lacks what the score is computed from.
-    ValueError
-        If there is no such method, or a confidence is NaN.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from confident_clf.scores._response import id_confidence
-    >>> clf = LogisticRegression().fit([[-1.0], [1.0]], [0, 1])
-    >>> id_confidence(clf, [[0.0], [99.0]]).round(1).tolist()
-    [-0.5, -0.0]
+    The last step of a pipeline, search or frozen estimator scores, because the wrapper
+    may not pass these methods on. Raise TypeError if the estimator lacks what the score
+    needs, ValueError if there is no such method or a confidence is NaN.
     """
     estimator, X = unwrap(estimator, X)
     confidence = np.asarray(_response(estimator, method)(X), dtype=np.float64)
@@ -66,41 +46,16 @@ def id_confidence(estimator, X, method=None):
     return confidence
 
 
-def check_method(estimator, method):
-    """Raise an error unless `id_confidence` can work, before anything is fitted.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted or not.
-    method : str, object or None
-        As in `id_confidence`.
-
-    Raises
-    ------
-    TypeError
-        If the estimator lacks what the score is computed from.
-    ValueError
-        If there is no such method.
-    """
+def check_method(estimator: BaseEstimator, method: Method) -> None:
+    """Raise the error of `id_confidence` for a method before anything is fitted."""
     _response(unwrap(estimator)[0], method)
 
 
-def to_be_fitted(estimator, method):
-    """Return a clone to fit that will have fitted the score too, if that needs it.
+def to_be_fitted(estimator: BaseEstimator, method: Method) -> BaseEstimator:
+    """Return a clone to fit, which also fits the score if that has something to learn.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted or not.
-    method : str, object or None
-        As in `id_confidence`. One that learns from the training samples becomes the
-        classifier's own, which then fits it on just the samples it is trained on.
-
-    Returns
-    -------
-    estimator
-        The clone.
+    Such a score becomes the parameter `method` of the classifier inside. The classifier
+    then fits it on exactly the samples that it is trained on.
     """
     estimator = clone(estimator)
     if _needs_fit(method):
@@ -110,12 +65,12 @@ def to_be_fitted(estimator, method):
     return estimator
 
 
-def _needs_fit(method):
-    """Return whether a method learns from the training samples."""
+def _needs_fit(method: Method) -> bool:
+    """Return whether a score learns from the training samples."""
     return method is not None and make_score(method).needs_fit
 
 
-def _last_to_be_fitted(estimator):
+def _last_to_be_fitted(estimator: BaseEstimator) -> BaseEstimator | None:
     """Return the estimator that scores, or None if it is frozen."""
     if isinstance(estimator, FrozenEstimator):
         return None
@@ -126,22 +81,12 @@ def _last_to_be_fitted(estimator):
     return estimator
 
 
-def unwrap(estimator, X=None):
-    """Return the estimator that scores, and X as it arrives there.
+def unwrap(
+    estimator: BaseEstimator, X: ArrayLike | None = None
+) -> tuple[BaseEstimator, ArrayLike | None]:
+    """Return the last step of a pipeline, search or frozen estimator, and X for it.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Pipelines, searches and frozen estimators are looked into.
-    X : array-like of shape (n_samples, ...) or None, default=None
-        Samples, where the estimator is fitted.
-
-    Returns
-    -------
-    estimator : estimator
-        The last step.
-    X : array-like or None
-        As the steps before it transform X.
+    The steps before it transform X. Leave X out if they are not fitted.
     """
     if isinstance(estimator, FrozenEstimator):
         return unwrap(estimator.estimator, X)
@@ -157,8 +102,8 @@ def unwrap(estimator, X=None):
     return estimator, X
 
 
-def _response(estimator, method):
-    """Return the function from X to confidences; raise if the estimator has none."""
+def _response(estimator: BaseEstimator, method: Method) -> Callable:
+    """Return the function from X to confidences; raise an error if there is none."""
     if hasattr(estimator, "ood_score"):
         if method is None:
             return lambda X: -estimator.ood_score(X)
@@ -169,7 +114,7 @@ def _response(estimator, method):
     return _logit_response(estimator, method)
 
 
-def _default_response(estimator):
+def _default_response(estimator: BaseEstimator) -> Callable:
     """Return the confidence of an estimator without `ood_score`."""
     if hasattr(estimator, "score_samples"):
         return estimator.score_samples
@@ -179,14 +124,14 @@ def _default_response(estimator):
         distance = np.abs if is_classifier(estimator) else np.asarray
         return lambda X: _largest(estimator.decision_function(X), distance)
     raise TypeError(
-        f"{type(estimator).__name__} gives no confidence: it has none of ood_score, "
-        "score_samples, predict_proba and decision_function. Pass an estimator that "
-        "has one."
+        f"{type(estimator).__name__} gives no confidence: it has neither ood_score "
+        "nor score_samples, predict_proba or decision_function. Pass an estimator that "
+        "has one of these."
     )
 
 
-def _logit_response(estimator, method):
-    """Return the confidence by a score of logits that a classifier does not know of."""
+def _logit_response(estimator: BaseEstimator, method: Method) -> Callable:
+    """Return the confidence by a score of logits, if there is no `ood_score`."""
     name = type(estimator).__name__
     score = method if isinstance(method, LogitScore) else None
     if isinstance(method, str) and method in LOGIT_SCORES:
@@ -200,31 +145,31 @@ def _logit_response(estimator, method):
     if not (is_classifier(estimator) and hasattr(estimator, needed)):
         raise TypeError(
             f"method={method!r} needs a classifier with {needed}, which {name} is not. "
-            "Use method=None, which takes what there is."
+            "Use method=None, which takes the first score that there is."
         )
     return lambda X: -score.of_logits(to_logits(getattr(estimator, needed)(X)))
 
 
-def _no_score(method, name):
-    """Return the message for a method that is none for a kind of estimator."""
+def _no_score(method: Method, name: str) -> str:
+    """Return the message that a method is not a score for an estimator."""
     why = f"method={method!r} is not a score for {name}"
     if isinstance(method, OODScore) or (isinstance(method, str) and method in SCORES):
         why += ": it needs the network of a ConfidentClassifier"
     return f"{why}. Choose one of {', '.join(map(repr, LOGIT_SCORES))}, or None."
 
 
-def _log(probabilities):
+def _log(probabilities: ArrayLike) -> np.ndarray:
     """Return log probabilities, which are logits; -inf where the probability is 0."""
     with np.errstate(divide="ignore"):
         return np.log(np.asarray(probabilities, dtype=np.float64))
 
 
-def _both_sides(decision):
+def _both_sides(decision: ArrayLike) -> np.ndarray:
     """Return decision values as logits, one column per class.
 
-    A binary decision d is the difference of two logits. Of all pairs with that
-    difference [-d/2, d/2] is the one that treats both classes alike: with [0, d] the
-    energy of a sample would grow without bound on one side and vanish on the other.
+    A binary decision d is the difference of two logits. Many pairs have that
+    difference, but only [-d/2, d/2] treats both classes alike: with [0, d] the energy
+    of a sample would grow without bound on one side and vanish on the other.
     """
     decision = np.asarray(decision, dtype=np.float64)
     if decision.ndim == 1:
@@ -232,7 +177,7 @@ def _both_sides(decision):
     return decision
 
 
-def _largest(decision, distance):
+def _largest(decision: ArrayLike, distance: Callable) -> np.ndarray:
     """Return the largest decision value of each sample, or its distance from 0."""
     decision = np.asarray(decision, dtype=np.float64)
     return decision.max(axis=1) if decision.ndim == 2 else distance(decision)

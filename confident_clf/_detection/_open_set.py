@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A class, or none of them."""
+"""OpenSetClassifier: a class, or the label for unknown."""
 
 from numbers import Real
 
@@ -10,36 +10,36 @@ from sklearn.base import (
     MetaEstimatorMixin,
     is_classifier,
 )
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from confident_clf._detector import OODDetector
-from confident_clf.utils._rows import labels_to_learn
+from confident_clf._detection._calibration import is_frozen
+from confident_clf._detection._detector import OODDetector
+from confident_clf.utils._labels import check_labels, check_same_kind, labels_to_learn
 from confident_clf.utils._sklearn import _fit_context
-from confident_clf.utils._validation import check_labels
 
 
-def _has_predict_proba(self):
-    """Return whether the classifier inside gives probabilities."""
+def _has_predict_proba(self) -> bool:
+    """Return whether the classifier inside has `predict_proba`."""
     return hasattr(getattr(self, "estimator_", self.estimator), "predict_proba")
 
 
 class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Classifier that answers "unknown" where it is not confident enough.
 
-    Fits a classifier and an :class:`OODDetector` around it: what the detector accepts
-    gets the class that the classifier predicts, all else `unknown_label`. A new
-    in-distribution (ID) sample gets a class with probability `target_tpr` at least.
+    Fits a classifier, and an :class:`OODDetector` around it. A sample that the detector
+    accepts gets the class that the classifier predicts; all others get `unknown_label`.
+    A new in-distribution (ID) sample gets a class with a probability of at least
+    `target_tpr`.
 
     Parameters
     ----------
     estimator : estimator
         Any classifier with ``ood_score``, ``score_samples``, ``predict_proba`` or
-        ``decision_function``, or a pipeline that ends in one. Given fitted, as
-        ``FrozenEstimator(estimator)``, it is not fitted again, and all rows calibrate:
-        rows that it was not trained on.
+        ``decision_function``, or a pipeline that ends in one. A fitted one,
+        ``FrozenEstimator(estimator)``, is not fitted again. Then all rows calibrate, so
+        pass rows it was not trained on.
     target_tpr : float, default=0.95
         Probability to give an ID sample a class, between 0 and 1.
     method : str, OODScore or None, default=None
@@ -47,12 +47,13 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     cv : float, int, splitter, iterable or None, default=0.2
         Where the rows that calibrate come from, as in :class:`OODDetector`.
     unknown_label : int, float or str, default=-1
-        What `predict` returns for samples of no class. It is of the kind of the
-        classes, a string if these are strings and else a number, and none of them.
+        What `predict` returns for samples of no class: a string if the classes are
+        strings, else a number. It must not be one of the classes.
     per_class : bool, default=False
         Whether every class has its own threshold, as in :class:`OODDetector`.
     random_state : int, RandomState instance or None, default=None
-        Draws the held-out share of a float `cv`. Fix it for the same result each time.
+        Draws the held-out share of a float `cv`. Pass an int for the same result each
+        time.
 
     Attributes
     ----------
@@ -71,16 +72,16 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    OODDetector : Says only whether a sample is of a class; p-values.
+    OODDetector : Only decides whether a sample is in-distribution; has p-values.
     confident_clf.metrics.oscr : Measures classification and detection at once.
 
     Notes
     -----
-    `predict_proba` is over the classes and knows no unknown, so `predict` is not always
-    its largest column. `score` is the accuracy of `predict`: a sample labelled
-    `unknown_label` in y is right if it gets no class.
+    `predict_proba` has no column for unknown samples, so `predict` does not always
+    return the class with the largest probability. `score` is the accuracy of `predict`:
+    a sample labelled `unknown_label` in y counts as right if it gets no class.
 
-    Rows that the classifier itself sets aside, by a parameter `ood_label`, may be
+    If the classifier itself sets rows aside by a parameter `ood_label`, these may be
     labelled `unknown_label` in y.
 
     Examples
@@ -134,7 +135,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, ...)
             Samples, as the classifier takes them.
         y : array-like of shape (n_samples,) or None, default=None
-            Labels; only a frozen classifier needs none.
+            Labels. Only a frozen classifier can do without.
         **params : dict
             Parameters of the classifier's `fit`, as in :meth:`OODDetector.fit`.
 
@@ -146,30 +147,31 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If `estimator` is no classifier, or lacks what the score is computed from.
+            If `estimator` is not a classifier, or lacks what the score is computed
+            from.
         ValueError
-            Before anything is fitted if `unknown_label` is a label in y, or a string
-            where these are none; and as in :meth:`OODDetector.fit`.
+            Before anything is fitted, if `unknown_label` is a label in y, or if one of
+            them is a string and the other is not. Also as in :meth:`OODDetector.fit`.
         """
         if not is_classifier(self.estimator):
             raise TypeError(
                 f"OpenSetClassifier needs a classifier; {type(self.estimator).__name__}"
-                " is none. Use OODDetector, which takes any estimator."
+                " is not a classifier. Use OODDetector, which takes any estimator."
             )
         y = None if y is None else check_labels(y)
-        unknown_label = self._check_unknown_label(y)
+        check_unknown_label(self.unknown_label, self._expected_classes(y))
         detector = self._make_detector().fit(X, y, **params)
-        # An ensemble may have learnt rows of the classifier's `ood_label` as a class.
-        check_unknown_label(unknown_label, detector.classes_)
+        # An ensemble may have learnt the rows of the classifier's `ood_label`.
+        check_unknown_label(self.unknown_label, detector.classes_)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.detector_ = detector
         self.estimator_ = detector.estimator_
         self.classes_ = detector.classes_
         self.threshold_ = detector.threshold_
-        self._unknown_label = unknown_label
+        self._unknown_label = self.unknown_label
         return self
 
-    def _make_detector(self):
+    def _make_detector(self) -> OODDetector:
         """Return the detector, not fitted."""
         return OODDetector(
             self.estimator,
@@ -180,15 +182,12 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             random_state=self.random_state,
         )
 
-    def _check_unknown_label(self, y):
-        """Return `unknown_label`; raise ValueError if the classes do not allow it."""
-        if isinstance(self.estimator, FrozenEstimator):
+    def _expected_classes(self, y: np.ndarray | None) -> np.ndarray:
+        """Return the classes that the classifier has, or will have after `fit`."""
+        if is_frozen(self):
             check_is_fitted(self.estimator)
-            check_unknown_label(self.unknown_label, self.estimator.classes_)
-        elif y is not None:
-            labels = labels_to_learn(self.estimator, y)
-            check_unknown_label(self.unknown_label, labels)
-        return self.unknown_label
+            return self.estimator.classes_
+        return np.array([]) if y is None else labels_to_learn(self.estimator, y)
 
     def predict(self, X):
         """Return the class of each sample, or `unknown_label`.
@@ -222,7 +221,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            One column for each of `classes_`, none for unknown.
+            One column for each of `classes_`. Unknown has no column.
         """
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
@@ -272,39 +271,24 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.input_tags = inner.input_tags
-        tags.target_tags.required = not isinstance(self.estimator, FrozenEstimator)
+        tags.target_tags.required = not is_frozen(self)
         if inner.classifier_tags is not None:
             tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
         return tags
 
 
-def check_unknown_label(unknown_label, classes):
-    """Raise ValueError unless `unknown_label` can stand beside the classes.
-
-    Parameters
-    ----------
-    unknown_label : float or str
-        The label of what is of no class.
-    classes : ndarray of shape (n_classes,)
-        All classes.
-    """
+def check_unknown_label(unknown_label: float | str, classes: np.ndarray) -> None:
+    """Raise ValueError if `unknown_label` is a class, or of another kind."""
     if classes.dtype.kind in "mM":
         raise ValueError(
-            f"unknown_label={unknown_label!r} cannot stand beside labels that are "
-            f"dates or times, such as {classes[0]}. Make them strings."
+            f"unknown_label={unknown_label!r} cannot mix with labels that are dates or "
+            f"times, such as {classes[0]}. Make the labels strings."
         )
-    classes = classes.tolist()
-    if unknown_label in classes:
+    if unknown_label in classes.tolist():
         raise ValueError(
             f"unknown_label={unknown_label!r} is a label in y, so it cannot mean "
-            f"unknown: the labels are {classes[:10]}. Pass another unknown_label; if "
-            "such rows are out-of-distribution, drop them, or set ood_label of a "
-            "ConfidentClassifier."
+            f"unknown: the labels are {classes[:10].tolist()}. Pass another "
+            "unknown_label. If such rows are out-of-distribution, drop them, or set "
+            "ood_label of a ConfidentClassifier."
         )
-    if classes and isinstance(unknown_label, str) != isinstance(classes[0], str):
-        raise ValueError(
-            f"unknown_label={unknown_label!r} and the labels {classes[:10]} are not of "
-            "one kind, so one array cannot hold both. Pass a string for labels that "
-            "are strings, such as unknown_label='unknown', and else a number, such as "
-            "unknown_label=-1."
-        )
+    check_same_kind("unknown_label", unknown_label, classes)

@@ -7,7 +7,7 @@ from math import floor
 import numpy as np
 import pytest
 
-from confident_clf.utils._conformal import (
+from confident_clf._detection._conformal import (
     check_enough,
     conformal_rank,
     conformal_threshold,

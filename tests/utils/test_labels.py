@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tests of what belongs to some of the rows."""
+"""Tests of labels."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from confident_clf import ConfidentClassifier
-from confident_clf.utils._rows import class_index, labels_to_learn
+from confident_clf.utils._labels import class_index, labels_to_learn
 
 
 @pytest.mark.parametrize("classes", [[3, 1, 2], ["b", "c", "a"], [0.5, -1.0, 7.0]])

@@ -5,7 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from confident_clf.metrics._checks import (
+from confident_clf.metrics._metric_input import (
     check_kinds,
     check_labels,
     check_numbers,

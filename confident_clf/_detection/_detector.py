@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From a confidence to a decision, with a guarantee."""
+"""OODDetector: a threshold on a confidence, with a guarantee."""
 
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -11,25 +12,20 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import (
-    UNUSED,
-    MetadataRouter,
-    MethodMapping,
-)
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from confident_clf._calibration import CalibrationMixin
-from confident_clf.scores import OODScore
-from confident_clf.scores._make import SCORES
-from confident_clf.scores._response import id_confidence
-from confident_clf.utils._conformal import (
+from confident_clf._detection._calibration import calibrate, is_frozen
+from confident_clf._detection._confidence import id_confidence
+from confident_clf._detection._conformal import (
     conformal_p_values,
     conformal_threshold,
     discoveries,
 )
-from confident_clf.utils._rows import (
-    class_index,
-)
+from confident_clf.scores import OODScore
+from confident_clf.scores._make_score import SCORES
+from confident_clf.utils._labels import class_index
+from confident_clf.utils._routing import fit_and_split_router
 from confident_clf.utils._sklearn import (
     HasMethods,
     Interval,
@@ -40,53 +36,54 @@ from confident_clf.utils._sklearn import (
 
 
 class OODDetector(
-    CalibrationMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MetaEstimatorMixin,
     BaseEstimator,
 ):
-    """Detector of out-of-distribution samples that accepts a given share of others.
+    """Detector of out-of-distribution samples with a guaranteed true positive rate.
 
-    Fits an estimator and sets the threshold on its confidence so that a new
-    in-distribution (ID) sample is accepted with probability `target_tpr` at least: the
+    Fits an estimator and sets a threshold on its confidence. A new in-distribution (ID)
+    sample is accepted with a probability of at least `target_tpr`. This is the
     threshold-based detector of [1]_ with the threshold of split-conformal prediction
-    [2]_, [3]_. No out-of-distribution (OOD) sample is needed.
+    [2]_, [3]_. It needs no out-of-distribution (OOD) samples.
 
     Parameters
     ----------
     estimator : estimator
         Any estimator with ``ood_score``, ``score_samples``, ``predict_proba`` or
-        ``decision_function``: a classifier, a density, an outlier detector, a pipeline
-        that ends in one. Given fitted, as ``FrozenEstimator(estimator)``, it is not
-        fitted again, and all rows calibrate: rows that it was not trained on.
+        ``decision_function``: a classifier, a density, an outlier detector, or a
+        pipeline that ends in one. A fitted one, ``FrozenEstimator(estimator)``, is not
+        fitted again. Then all rows calibrate, so pass rows it was not trained on.
     target_tpr : float, default=0.95
         Probability to accept an ID sample, between 0 and 1.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
             "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
-        Score to detect by. None takes the first the estimator has of the four above.
-        "odin", and those from "react" on, which are fitted on the training rows of
-        `estimator_`, need a :class:`ConfidentClassifier`, as it is or as the last step
-        of a pipeline. A frozen one must have been fitted with that method itself: rows
-        that calibrate cannot fit a score too.
+        Score to detect by. None takes the first of the four methods above that
+        `estimator` has. "odin", "react", "knn", "mahalanobis", "rmd" and "vim" need a
+        :class:`ConfidentClassifier`, alone or as the last step of a pipeline. All of
+        these except "odin" are fitted on the training rows of `estimator_`. A frozen
+        classifier must have been fitted with the same method, because the rows that
+        calibrate cannot fit a score too.
     cv : float, int, splitter, iterable or None, default=0.2
         Where the rows that calibrate come from:
 
-        - float: this share of the rows, drawn at random, is held out; `estimator` is
-          fitted on the others. Only this, or a frozen estimator that has not seen the
-          rows, gives the guarantee.
+        - float: this share of the rows is drawn at random and held out. `estimator` is
+          fitted on the others. Only this gives the guarantee, or a frozen estimator
+          that has not seen the rows.
         - int, splitter or iterable, as in :func:`sklearn.model_selection.check_cv`:
-          every row is scored by an estimator fitted without it, and the estimator used
-          later is fitted on all rows. It wastes no rows, but has no finite-sample
-          guarantee, since the estimator that scores new samples calibrated none.
-          None is 5 folds.
+          every row is scored by an estimator fitted without it, and `estimator_` is
+          fitted on all rows. This wastes no rows. It has no finite-sample guarantee,
+          because `estimator_` itself scored none of the calibration rows. None means 5
+          folds.
     per_class : bool, default=False
-        Whether each class has a threshold of its own, so that the ID samples predicted
-        to be of it are accepted with probability `target_tpr` at least, for every
-        class. Otherwise some classes may be rejected more often than others. It takes
-        a classifier, and enough calibration rows of every class.
+        Whether each class has its own threshold. Then, for every class, the ID samples
+        predicted as that class are accepted with a probability of at least
+        `target_tpr`. Otherwise some classes may be rejected more often than others.
+        Needs a classifier, and enough calibration rows of every class.
     random_state : int, RandomState instance or None, default=None
-        Draws the held-out share of a float `cv`. Fix it for the same result each time.
+        Draws the held-out share of a float `cv`. Pass an int for the same result each
+        time.
 
     Attributes
     ----------
@@ -99,38 +96,37 @@ class OODDetector(
     classes_ : ndarray of shape (n_classes,)
         Classes of `estimator_`, where it has them.
     calibration_scores_ : ndarray of shape (`n_calibration_`,) or list of ndarray
-        Confidences of the calibration rows, in ascending order, each lowered by a
-        relative 1e-9, so that the same row is never below itself by rounding. With
-        `per_class` a list, of the rows predicted to be of each class.
+        Confidences of the calibration rows, in ascending order. Each is lowered by a
+        relative 1e-9, so that no row falls below its own score by rounding. With
+        `per_class`, a list with the rows predicted as each class.
     n_calibration_ : int or ndarray of shape (n_classes,)
-        Number of calibration rows; with `per_class`, of each class. Rows whose label is
-        not in `classes_`, which the estimator itself set aside as OOD, are not among
-        them.
+        Number of calibration rows; with `per_class`, of each class. Rows that the
+        estimator itself set aside as OOD do not count: their label is not in
+        `classes_`.
     threshold_ : float or ndarray of shape (n_classes,)
         Smallest confidence, as given by `score_samples`, that is accepted: one of
         `calibration_scores_`; with `per_class`, one for each class.
 
     See Also
     --------
-    OpenSetClassifier : Predicts a class, or that it is none of them.
+    OpenSetClassifier : Predicts a class, or that a sample is of no known class.
     confident_clf.metrics.ood_report : Measures a confidence on ID and OOD samples.
 
     Notes
     -----
     With n calibration rows the threshold is the k-th smallest of their confidences,
-    k = (n + 1) - ceil((n + 1) * target_tpr). A sample from the same distribution is
-    accepted with probability 1 - k / (n + 1), which is `target_tpr` or more, for every
-    n; ties only add to it. The probability is over draws of the calibration rows too:
-    given these, the share accepted has the Beta distribution with parameters
-    n + 1 - k and k, which scatters by about sqrt(t * (1 - t) / n) around
-    t = `target_tpr`. The guarantee is for samples of `classes_`, where the estimator
-    has them.
+    where k = (n + 1) - ceil((n + 1) * target_tpr). A sample from the same distribution
+    is accepted with probability 1 - k / (n + 1), which is `target_tpr` or more, for
+    every n. Ties only raise it. The probability is also over draws of the calibration
+    rows. For given rows, the accepted share has the Beta distribution with parameters
+    n + 1 - k and k. It scatters by about sqrt(t * (1 - t) / n) around t = `target_tpr`.
+    If the estimator has `classes_`, the guarantee is for samples of these.
 
-    The rows of a float `cv` are not stratified: to fix how many of each class calibrate
-    would end the guarantee, as all of a class too rare to be drawn may be rejected.
+    The rows of a float `cv` are not stratified. Fixing how many of each class calibrate
+    would end the guarantee: a class too rare to be drawn could be rejected entirely.
 
-    It is no :class:`~sklearn.base.OutlierMixin`, because estimators of that kind are
-    fitted without labels; `predict` and `decision_function` have the same meaning.
+    This is not an :class:`~sklearn.base.OutlierMixin`, because outlier detectors are
+    fitted without labels. `predict` and `decision_function` have the same meaning.
 
     References
     ----------
@@ -213,13 +209,13 @@ class OODDetector(
         ------
         TypeError
             If the estimator lacks what the score is computed from, or with `per_class`
-            is no classifier.
+            is not a classifier.
         ValueError
             If the rows, or with `per_class` those of a class, are too few for
             `target_tpr`, a confidence is NaN, or, with a frozen estimator, a label is
             not in its classes.
         """
-        estimator, groups = self._calibrate(X, y, params)
+        estimator, groups = calibrate(self, X, y, params)
         thresholds = [conformal_threshold(group, self.target_tpr) for group in groups]
         sizes = [len(group) for group in groups]
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
@@ -231,7 +227,7 @@ class OODDetector(
         return self
 
     def predict(self, X, *, fdr=None):
-        """Return 1 for samples taken to be in-distribution, -1 for others.
+        """Return 1 for samples accepted as in-distribution, -1 for others.
 
         Parameters
         ----------
@@ -240,17 +236,18 @@ class OODDetector(
         fdr : float or None, default=None
             None decides on each sample alone, by the threshold. A number between 0 and
             1 decides on the batch as a whole, by the procedure of Benjamini and
-            Hochberg on `p_value`: of the samples called OOD, a share of `fdr` at most
-            is ID, in expectation over draws of calibration and new samples [1]_. What
-            is called OOD then depends on the other samples, and `target_tpr` plays no
-            role. As no p-value is below 1 / (1 + `n_calibration_`), a batch of m takes
-            about m / (`fdr` * number of its OOD samples) calibration rows to find any.
+            Hochberg on `p_value`. In expectation over draws of calibration and new
+            samples, at most a share of `fdr` of the samples called OOD is ID [1]_.
+            Which samples are called OOD then depends on the whole batch, and
+            `target_tpr` plays no role. No p-value is below 1 / (1 + `n_calibration_`),
+            so a batch of m samples needs about m / (`fdr` * number of its OOD samples)
+            calibration rows to find any.
 
         Returns
         -------
         ndarray of shape (n_samples,), int
-            -1 for OOD, 1 for others: without `fdr`, where `decision_function` is 0 or
-            more.
+            -1 for OOD, 1 for others. Without `fdr`, it is 1 where `decision_function`
+            is 0 or more.
 
         Raises
         ------
@@ -292,8 +289,8 @@ class OODDetector(
         Returns
         -------
         ndarray of shape (n_samples,), float64
-            ``score_samples(X) - threshold_``, higher for in-distribution; with
-            `per_class`, the threshold of the predicted class.
+            ``score_samples(X) - threshold_``, higher for in-distribution. With
+            `per_class`, it is the threshold of the predicted class.
         """
         scores = self.score_samples(X)
         # The difference of two floats is 0 only if they are equal, so no sign is lost.
@@ -313,11 +310,9 @@ class OODDetector(
             Higher for in-distribution.
         """
         check_is_fitted(self)
-        # Files of the first format lack it.
-        method = getattr(self, "_method", self.method)
-        confidence = id_confidence(self.estimator_, X, method)
+        confidence = id_confidence(self.estimator_, X, self._method)
         if not hasattr(self.estimator_, "n_features_in_"):
-            # Others have compared X with what they were fitted on themselves.
+            # Estimators that have it compared X with the samples in fit themselves.
             validate_data(self, X, reset=False, skip_check_array=True)
         return confidence
 
@@ -339,10 +334,10 @@ class OODDetector(
     def p_value(self, X):
         """Return the conformal p-value of each sample being in-distribution.
 
-        Of in-distribution samples at most a share alpha have a p-value of alpha or
-        less, for every alpha. `predict` is 1 exactly where the p-value is above
-        1 - `target_tpr`, the difference taken exactly: in floats 1 - 0.9 is a little
-        less than 0.1.
+        For every alpha, the probability that an in-distribution sample has a p-value of
+        alpha or less is at most alpha. `predict` is 1 exactly where the p-value is
+        above 1 - `target_tpr`, if that difference is exact: in floats 1 - 0.9 is a
+        little less than 0.1.
 
         Parameters
         ----------
@@ -352,9 +347,9 @@ class OODDetector(
         Returns
         -------
         ndarray of shape (n_samples,), float64
-            (1 + number of calibration scores that are not higher) divided by
-            (1 + `n_calibration_`), with `per_class` those of the predicted class; small
-            for out-of-distribution.
+            (1 + number of calibration scores that are not higher) /
+            (1 + `n_calibration_`). With `per_class`, only the calibration scores of the
+            predicted class count. Small for out-of-distribution.
         """
         scores = self.score_samples(X)
         if np.ndim(self.threshold_) == 0:
@@ -365,8 +360,8 @@ class OODDetector(
             p_values[rows] = conformal_p_values(calibration_scores, scores[rows])
         return p_values
 
-    def _group_index(self, X):
-        """Return which threshold each sample has."""
+    def _group_index(self, X: ArrayLike) -> np.ndarray | int:
+        """Return the index of each sample's threshold."""
         if np.ndim(self.threshold_) == 0:
             return 0
         return class_index(self.classes_, self.estimator_.predict(X))
@@ -377,8 +372,8 @@ class OODDetector(
         return self.estimator_.classes_
 
     @property
-    def _n_features_out(self):
-        """Number of columns of `transform`; none before fit."""
+    def _n_features_out(self) -> int:
+        """Number of columns of `transform`."""
         check_is_fitted(self)
         return 1
 
@@ -390,22 +385,11 @@ class OODDetector(
         MetadataRouter
             To the estimator's `fit` and the splitter's `split`.
         """
-        return (
-            MetadataRouter(owner=type(self).__name__)
-            .add(
-                estimator=self.estimator,
-                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-            )
-            .add(
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-        )
+        return fit_and_split_router(self, self.estimator, self.cv)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.input_tags = inner.input_tags
-        needs_y = inner.target_tags.required and not self._is_frozen()
-        tags.target_tags.required = needs_y
+        tags.target_tags.required = inner.target_tags.required and not is_frozen(self)
         return tags

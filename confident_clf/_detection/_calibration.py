@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fit an estimator, and score rows that it was not fitted on.
+
+The functions take the detector, as scikit-learn's ``validate_data(estimator, X)`` does,
+and read its parameters only.
+"""
+
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import BaseCrossValidator, ShuffleSplit, check_cv
+from sklearn.utils import indexable
+from sklearn.utils.validation import check_is_fitted
+
+from confident_clf._detection._confidence import (
+    check_method,
+    id_confidence,
+    to_be_fitted,
+)
+from confident_clf._detection._conformal import (
+    check_enough,
+    check_enough_per_class,
+    lower,
+)
+from confident_clf.utils._labels import is_known, labels_to_learn
+from confident_clf.utils._params import params_of_rows
+from confident_clf.utils._routing import route_fit_params
+from confident_clf.utils._sklearn import _num_samples, _safe_indexing, _safe_split
+
+
+class Calibrated(NamedTuple):
+    """A fitted estimator, and sorted confidences for each of its thresholds."""
+
+    estimator: BaseEstimator
+    groups: list[np.ndarray]  # one, or with per_class one for each class
+
+
+class _Scored(NamedTuple):
+    """A fitted estimator, and each calibration row's confidence and predicted class."""
+
+    estimator: BaseEstimator
+    confidence: np.ndarray
+    predicted: np.ndarray  # zeros without per_class
+
+
+def calibrate(
+    detector: BaseEstimator, X: ArrayLike, y: ArrayLike | None, params: dict
+) -> Calibrated:
+    """Return the fitted estimator, and confidences of rows it was not fitted on."""
+    check_method(detector.estimator, detector.method)
+    _check_classifier(detector)
+    X, y = indexable(X, y)
+    score_rows = _score_frozen if is_frozen(detector) else _fit_and_score
+    scored = score_rows(detector, X, y, params)
+    _check_enough(detector, len(scored.confidence))
+    return Calibrated(scored.estimator, _group(detector, scored))
+
+
+def is_frozen(detector: BaseEstimator) -> bool:
+    """Return whether the estimator comes fitted, so that all rows calibrate."""
+    return isinstance(detector.estimator, FrozenEstimator)
+
+
+def _score_frozen(
+    detector: BaseEstimator, X: ArrayLike, y: ArrayLike | None, params: dict
+) -> _Scored:
+    """Score all rows by the frozen estimator."""
+    estimator = detector.estimator
+    if params:
+        raise ValueError(
+            f"fit got {', '.join(params)}, but a FrozenEstimator is not fitted "
+            "again. Leave them out, or pass the estimator without FrozenEstimator."
+        )
+    check_is_fitted(estimator)
+    _check_enough(detector, _num_samples(X))
+    n_unknown = np.sum(~is_known(estimator, y, _num_samples(X)))
+    if n_unknown:
+        raise ValueError(
+            f"{n_unknown} of {len(y)} rows have a label in y that is not among "
+            "the classes_ of the frozen estimator, so they are out-of-distribution "
+            "and cannot calibrate. Drop these rows."
+        )
+    if y is not None and detector.per_class:
+        _check_enough_of_each(detector, estimator.classes_, y)
+    return _Scored(estimator, *_score(detector, estimator, X))
+
+
+def _fit_and_score(
+    detector: BaseEstimator, X: ArrayLike, y: ArrayLike | None, params: dict
+) -> _Scored:
+    """Score each held-out row by an estimator fitted without it.
+
+    With a held-out share, that estimator is the one to keep; with folds, the one to
+    keep is fitted on all rows.
+    """
+    params, split_params = route_fit_params(detector, params)
+    splits = list(_splitter(detector, y).split(X, y, **split_params))
+    _check_splits(detector, y, [held_out for _, held_out in splits])
+    confidences, predicted = [], []
+    for train, held_out in splits:
+        scored = _fit_and_score_split(detector, X, y, params, train, held_out)
+        confidences.append(scored.confidence)
+        predicted.append(scored.predicted)
+    estimator = scored.estimator
+    if not _holds_out_a_share(detector):
+        estimator = to_be_fitted(detector.estimator, detector.method)
+        estimator.fit(X, y, **params)
+    return _Scored(estimator, np.concatenate(confidences), np.concatenate(predicted))
+
+
+def _fit_and_score_split(
+    detector: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike | None,
+    params: dict,
+    train: np.ndarray,
+    held_out: np.ndarray,
+) -> _Scored:
+    """Fit on some rows, and score those of the others whose label is a class."""
+    estimator = to_be_fitted(detector.estimator, detector.method)
+    X_train, y_train = _safe_split(estimator, X, y, train)
+    estimator.fit(X_train, y_train, **params_of_rows(X, params, train))
+    X_held_out, y_held_out = _safe_split(estimator, X, y, held_out, train)
+    confidence, predicted = _score(detector, estimator, X_held_out)
+    known = is_known(estimator, y_held_out, len(confidence))
+    return _Scored(estimator, confidence[known], predicted[known])
+
+
+def _score(
+    detector: BaseEstimator, estimator: BaseEstimator, X: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return confidences, and with `per_class` predicted classes, else zeros."""
+    confidence = id_confidence(estimator, X, detector.method)
+    if detector.per_class:
+        return confidence, estimator.predict(X)
+    return confidence, np.zeros(len(confidence), dtype=np.intp)
+
+
+def _group(detector: BaseEstimator, scored: _Scored) -> list[np.ndarray]:
+    """Return the lowered confidences, sorted, for each threshold."""
+    confidence = lower(scored.confidence)
+    if not detector.per_class:
+        return [np.sort(confidence)]
+    classes = scored.estimator.classes_
+    groups = [np.sort(confidence[scored.predicted == label]) for label in classes]
+    sizes = [len(group) for group in groups]
+    counts = dict(zip(classes.tolist(), sizes, strict=True))
+    check_enough_per_class(counts, detector.target_tpr, "predicted")
+    return groups
+
+
+def _check_classifier(detector: BaseEstimator) -> None:
+    """Raise TypeError if the estimator has no classes to set thresholds for."""
+    if detector.per_class and not is_classifier(detector.estimator):
+        raise TypeError(
+            f"per_class=True needs a classifier; {type(detector.estimator).__name__} "
+            "is not a classifier. Use per_class=False."
+        )
+
+
+def _check_splits(
+    detector: BaseEstimator, y: ArrayLike | None, held_out: list[np.ndarray]
+) -> None:
+    """Raise ValueError if too few rows are held out, before anything is fitted."""
+    _check_enough(detector, sum(map(len, held_out)))
+    if detector.per_class and y is not None:
+        y = _safe_indexing(y, np.concatenate(held_out))
+        _check_enough_of_each(detector, labels_to_learn(detector.estimator, y), y)
+
+
+def _check_enough_of_each(
+    detector: BaseEstimator, classes: np.ndarray, y: ArrayLike
+) -> None:
+    """Raise ValueError if a class has too few labelled rows to calibrate."""
+    y = np.ravel(y)
+    counts = {label: int(np.sum(y == label)) for label in classes.tolist()}
+    check_enough_per_class(counts, detector.target_tpr, "labelled")
+
+
+def _check_enough(detector: BaseEstimator, n: int) -> None:
+    """Raise ValueError if n rows are too few to calibrate."""
+    share = detector.cv if _holds_out_a_share(detector) else 1
+    check_enough(n, detector.target_tpr, share)
+
+
+def _holds_out_a_share(detector: BaseEstimator) -> bool:
+    """Return whether rows are held out once, as a share, and not in folds."""
+    is_share = isinstance(detector.cv, Real) and not isinstance(detector.cv, Integral)
+    return is_share and not is_frozen(detector)
+
+
+def _splitter(detector: BaseEstimator, y: ArrayLike | None) -> BaseCrossValidator:
+    """Return the splitter that `cv` describes."""
+    if _holds_out_a_share(detector):
+        return ShuffleSplit(
+            1, test_size=detector.cv, random_state=detector.random_state
+        )
+    return check_cv(detector.cv, y=y, classifier=is_classifier(detector.estimator))

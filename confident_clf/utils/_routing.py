@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Metadata routing of estimators that split the rows and fit another estimator."""
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+
+from confident_clf.utils._sklearn import _routing_enabled
+
+
+def fit_and_split_router(
+    owner: BaseEstimator, estimator: BaseEstimator, splitter: object
+) -> MetadataRouter:
+    """Return a router from `fit` to the estimator's `fit` and the splitter's `split`.
+
+    Without a splitter object, such as for a number of folds, only the first counts.
+    """
+    router = MetadataRouter(owner=type(owner).__name__)
+    for name, thing, callee in [
+        ("estimator", estimator, "fit"),
+        ("splitter", splitter, "split"),
+    ]:
+        mapping = MethodMapping().add(caller="fit", callee=callee)
+        router.add(**{name: thing}, method_mapping=mapping)
+    return router
+
+
+def route_fit_params(owner: BaseEstimator, params: dict) -> tuple[dict, dict]:
+    """Return the parameters of the estimator's `fit` and of the splitter's `split`.
+
+    Without metadata routing, all are for `fit`.
+    """
+    if not _routing_enabled():
+        return params, {}
+    routed = process_routing(owner, "fit", **params)
+    return routed.estimator.fit, routed.splitter.split
