@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "_training": {"_networks", "_version", "losses", "utils"},
     "_version": set(),
     "losses": set(),
-    "metrics": {"_detection", "scores", "utils"},
+    "metrics": {"_detection", "utils"},
     "model_selection": {"utils"},
     "modules": set(),
     "scores": {"utils"},
