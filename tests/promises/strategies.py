@@ -14,7 +14,7 @@ from scipy import sparse
 
 import confident_clf
 from confident_clf import DivergenceError
-from confident_clf._training._callbacks import comes_from_raise
+from confident_clf.utils._torch import comes_from_raise
 
 OURS = str(Path(confident_clf.__file__).parent)
 THEIRS = str(Path(sklearn.__file__).parent)
