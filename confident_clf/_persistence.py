@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fitted estimators as files that are safe to load."""
+"""Save fitted estimators to files that are safe to load."""
 
 import os
+from typing import Any
 
+import torch
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,29 +26,31 @@ _KEPT = ", ".join(step.__name__ for step in STEPS)
 def save(estimator, path):
     """Write a fitted estimator to a file that is safe to load.
 
-    The file is in the safetensors format: parameters, classes and versions as JSON in
-    its header, all else as tensors. It is written under another name and then renamed.
+    The file has the safetensors format. Its header holds parameters, classes and
+    versions as JSON; everything else is a tensor. It is written under a temporary name
+    and then renamed, so there is never half a file.
 
     Parameters
     ----------
     estimator : ConfidentClassifier, ConfidentClassifierCV, OODDetector, \
             OpenSetClassifier or Pipeline
-        Fitted. In pipelines and detectors the other estimators may be scikit-learn's
-        scalers (MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer,
-        QuantileTransformer, RobustScaler, StandardScaler), GaussianMixture,
-        LogisticRegression, PCA, SimpleImputer, VarianceThreshold and FrozenEstimator.
+        The fitted estimator. Pipelines and detectors may also contain these estimators
+        of scikit-learn: the scalers MaxAbsScaler, MinMaxScaler, Normalizer,
+        PowerTransformer, QuantileTransformer, RobustScaler and StandardScaler;
+        GaussianMixture, LogisticRegression, PCA, SimpleImputer, VarianceThreshold and
+        FrozenEstimator.
     path : str or path-like
-        The file to write; one that is there is replaced.
+        The file to write. An existing file is replaced.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
         If `estimator` is not fitted.
     TypeError
-        If `estimator` is of another class.
+        If `estimator` has another class.
     ValueError
-        If something that predictions need cannot be kept, such as a step of another
-        class.
+        If a file cannot hold something that predictions need, such as a step of another
+        class, or if the header would get too large.
 
     See Also
     --------
@@ -53,15 +58,17 @@ def save(estimator, path):
 
     Notes
     -----
-    Parameters for which there is no form, such as an own `module`, `callbacks` or a
-    function for `augment`, are marked as given by the user: :func:`load` asks for them.
-    Own networks keep their ``state_dict()``, own scores and sources their numbers,
-    strings, arrays and tensors.
+    A file cannot hold some parameters, such as your own `module`, `callbacks` or a
+    function for `augment`. :func:`load` asks you for them. The file does hold what they
+    learned: the ``state_dict()`` of your own networks, and the numbers, strings, arrays
+    and tensors of your own scores and sources.
 
-    Not in the file are the optimizers' states, routing requests and, in the history,
-    single batches. What a score or source keeps of the training samples is: rows of
-    "noise" and "explicit", features of "knn". Do not publish the file if you may not
-    publish these.
+    The states of the optimizers, metadata routing requests and the batches in the
+    history are not saved.
+
+    Some scores and sources keep training samples, and the file then contains them: rows
+    for "noise" and "explicit", features for "knn". Do not publish the file if you may
+    not publish the samples.
 
     Examples
     --------
@@ -81,7 +88,8 @@ def save(estimator, path):
         raise TypeError(
             "save takes a ConfidentClassifier, ConfidentClassifierCV, OODDetector, "
             f"OpenSetClassifier or Pipeline; got {kind_of(estimator)}. Use joblib.dump "
-            "for others, and remember that loading its files executes what is in them."
+            "for other estimators, but remember that loading a joblib file executes "
+            "the code in it."
         )
     check_is_fitted(estimator)
     writer = Writer()
@@ -89,10 +97,10 @@ def save(estimator, path):
         node = writer.encode(estimator, "")
     except CannotKeep as error:
         raise ValueError(
-            f"save cannot keep that {error}. It keeps numbers, strings, arrays, what "
-            f"is in confident_clf, and of scikit-learn {_KEPT}. Replace it, save what "
-            "it works on apart, or use joblib.dump, whose files execute what is in "
-            "them."
+            f"The estimator cannot be saved: {error}. save can write numbers, strings, "
+            "arrays, the objects of confident_clf, and these classes of scikit-learn: "
+            f"{_KEPT}. Replace it, save the other estimators separately, or use "
+            "joblib.dump. Loading a joblib file executes the code in it."
         ) from error
     header = {
         "format": FORMAT,
@@ -104,36 +112,38 @@ def save(estimator, path):
 
 
 def load(path, *, device=None, max_size=2**32, **given):
-    """Read an estimator that :func:`save` wrote, without executing what is in the file.
+    """Load an estimator that :func:`save` wrote; code in the file is never executed.
 
     Parameters
     ----------
     path : str or path-like
-        The file.
+        The file to read.
     device : str, torch.device or None, default=None
-        Where the networks shall be, which becomes the parameter `device` of every
-        classifier in the file. None: what that was, so "auto" is the GPU where there is
-        one.
+        The device of the networks. It becomes the parameter `device` of every
+        classifier in the file. None means that the parameter stays as it was saved:
+        "auto" uses a GPU if there is one.
     max_size : int, default=2**32
-        The most bytes that a file may have. Loading takes a few times its size.
+        Refuse files of more than this many bytes. Loading needs a few times the size of
+        the file in memory.
     **given : dict
-        Parameters that the file cannot keep, by their names in `get_params`:
+        Parameters that the file cannot hold, by their names in `get_params`:
         ``module=MyNetwork``, or ``estimator__module=MyNetwork`` for the classifier in a
-        detector. What is only for training, such as `callbacks`, may be None.
+        detector. Parameters that only training uses, such as `callbacks`, may be None.
 
     Returns
     -------
     estimator
-        As it was when it was saved. Its predictions are the same to the bit on the same
-        device, with the same versions of the libraries. Training that goes on starts
-        with new optimizers.
+        The fitted estimator. On the same device and with the same versions of the
+        libraries, its predictions are the same to the bit. If you continue training,
+        the optimizers start anew.
 
     Raises
     ------
     ValueError
-        If the file is damaged, hostile, of a newer version, larger than `max_size` or
-        none that `save` wrote; if `given` lacks a parameter, has one that is not asked
-        for, or one that does not fit the file; if the device is not there.
+        If the file is damaged, hostile, larger than `max_size`, written by a newer
+        version or not written by `save`. If `given` lacks a parameter, or has one that
+        the file does not ask for or that does not fit the file. If the device does not
+        exist.
     OSError
         If the file does not exist or cannot be read.
 
@@ -143,10 +153,10 @@ def load(path, *, device=None, max_size=2**32, **given):
 
     Notes
     -----
-    Nothing in the file is imported or called by name: its classes are looked up in a
-    fixed table of this package's and of scikit-learn's. Networks are built only if the
-    tensors in the file are those they have. What `given` holds is executed, with the
-    shapes that the file names: it is yours.
+    Nothing in the file is imported or called by name: classes are looked up in a fixed
+    table of classes from this package and from scikit-learn. A network is built only if
+    the file has exactly its tensors. Your own code in `given` is executed, with the
+    shapes that the file names.
 
     Examples
     --------
@@ -169,52 +179,41 @@ def load(path, *, device=None, max_size=2**32, **given):
     try:
         return estimator_from(data, device, given)
     except Exception as error:
-        # Whatever a hostile file makes fail, in torch or scikit-learn, is its fault.
+        # A hostile file can make torch or scikit-learn fail in any way: blame the file.
         why = str(error)[:1000].rstrip(".")
         if not isinstance(error, ValueError):
-            why = f"what it describes cannot be made ({type(error).__name__}: {why})"
+            why = f"its estimator cannot be built ({type(error).__name__}: {why})"
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {why}.") from error
 
 
-def estimator_from(data, device, given):
-    """Return the estimator that the bytes of a file describe.
+def estimator_from(
+    data: bytes, device: str | torch.device | None, given: dict[str, Any]
+) -> BaseEstimator:
+    """Return the fitted estimator in the bytes of a file.
 
-    Parameters
-    ----------
-    data : bytes
-        The file.
-    device : str, torch.device or None
-        As in `load`.
-    given : dict
-        As in `load`.
-
-    Returns
-    -------
-    estimator
-        Fitted.
-
-    Raises
-    ------
-    Exception
-        Of many kinds, if the file is not what `save` writes.
+    Any kind of exception can be raised if `save` did not write the file.
     """
     header, tensors = parse(data)
     asked = header["given"]
     missing = [name for name in asked if name not in given]
     if missing:
         raise ValueError(
-            f"it needs {', '.join(map(str, missing))}, which no file can keep: pass "
-            f"load(path, {', '.join(f'{name}=...' for name in missing)}), what was "
-            "used in fit; None will do for what is for training only"
+            f"it needs {', '.join(map(str, missing))}, which a file cannot hold. Call "
+            f"load(path, {', '.join(f'{name}=...' for name in missing)}) with the "
+            "values that were used in fit; parameters that only training uses may be "
+            "None"
         )
     unasked = sorted(set(given) - set(asked))
     if unasked:
-        raise ValueError(f"{', '.join(unasked)} is not asked for; it needs {asked}")
+        needs = ", ".join(map(str, asked)) or "no parameters"
+        raise ValueError(f"it does not ask for {', '.join(unasked)}; it needs {needs}")
     reader = Reader(tensors, given, device)
     estimator = reader.decode(header["estimator"], "")
     if reader.tensors:
-        raise ValueError(f"tensor {min(reader.tensors)[:50]!r} belongs to nothing")
+        raise ValueError(
+            f"tensor {min(reader.tensors)[:50]!r} does not belong to anything"
+        )
     if type(estimator) not in (*ESTIMATORS, Pipeline):
-        raise ValueError("it holds no estimator that save writes")
+        raise ValueError("it does not contain an estimator that save writes")
     check_is_fitted(estimator)
     return estimator

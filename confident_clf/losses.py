@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The loss functions of Lee et al. [1]_, as pure functions of tensors.
+"""Losses of the joint training of Lee et al. [1]_ and its variants, as pure functions.
 
-All of them take logits, never probabilities, and return the mean over the batch.
+Every loss on predictions takes logits, never probabilities. All losses are averaged
+over the batch.
 
 References
 ----------
@@ -27,10 +28,13 @@ __all__ = [
 
 
 def kl_to_uniform(logits: Tensor) -> Tensor:
-    """KL divergence from the uniform distribution to the predicted one, KL(U || p).
+    """KL divergence from the uniform to the predicted distribution, KL(U || p).
 
-    ``-log K - mean_k log p_k``, the second term of eq. (1) in [1]_: never negative, and
-    zero exactly where all K classes get the same probability.
+    The out-of-distribution term of eq. (1) in [1]_, for K classes::
+
+        KL(U || p) = -log K - (1 / K) * sum_k log p_k
+
+    It is never negative, and zero exactly if all classes have the same probability.
 
     Parameters
     ----------
@@ -55,15 +59,19 @@ def kl_to_uniform(logits: Tensor) -> Tensor:
     True
     """
     n_classes = logits.shape[1]
-    # Adding log K first keeps small divergences exact.
+    # Adding log K to each value, not to their mean, keeps small divergences exact.
     return -(F.log_softmax(logits, dim=1) + math.log(n_classes)).mean()
 
 
 def prediction_entropy(logits: Tensor) -> Tensor:
     """Entropy of the predicted distribution, averaged over the batch.
 
-    What the generator of [1]_ makes small, in place of :func:`kl_to_uniform`: samples
-    that the classifier is sure of.
+    ::
+
+        H(p) = -sum_k p_k log p_k
+
+    The generator of [1]_ minimises it instead of :func:`kl_to_uniform`, and so
+    generates samples that the classifier is confident about.
 
     Parameters
     ----------
@@ -73,7 +81,7 @@ def prediction_entropy(logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape ()
-        Between 0 (sure) and log K (uniform), in nats.
+        Between 0 (one class has probability 1) and log K (uniform), in nats.
 
     References
     ----------
@@ -92,11 +100,15 @@ def prediction_entropy(logits: Tensor) -> Tensor:
 
 
 def reject_loss(logits: Tensor) -> Tensor:
-    """Cross entropy of a reject class, the last one: ``-log p_{K+1}``.
+    """Cross entropy of the reject class, which is the last one.
 
-    In place of :func:`kl_to_uniform` out-of-distribution samples get a class of their
-    own. Far from the data a network that was trained to be uniform grows confident
-    again; a reject class can win there [1]_.
+    ::
+
+        loss = -log p_{K+1}
+
+    An alternative to :func:`kl_to_uniform`: out-of-distribution samples get a class of
+    their own. A network trained towards uniform predictions becomes confident again
+    far away from the data; a reject class can win there [1]_.
 
     Parameters
     ----------
@@ -132,33 +144,39 @@ def confidence_loss(
     ood_loss: Callable[[Tensor], Tensor] = kl_to_uniform,
     label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Confidence loss, with its two terms.
+    """Confidence loss, eq. (1) of [1]_, together with its two terms.
 
-    Eq. (1) of [1]_: ``CE(f(x_in), y) + beta * KL(U || p(. | x_ood))``
+    ::
+
+        loss = CE(f(x_in), y) + beta * KL(U || p(. | x_ood))
+
+    f are the logits, CE is the cross entropy and p the softmax of f. `ood_loss` can
+    replace the KL divergence.
 
     Parameters
     ----------
     logits : Tensor of shape (n, K)
         Logits of in-distribution samples.
     y : Tensor of shape (n,), int64
-        Their classes, 0 to K - 1.
+        Class indices of these samples, from 0 to K - 1.
     logits_ood : Tensor of shape (m, K)
         Logits of out-of-distribution samples.
     beta : float
         Weight of the second term, at least 0.
     ood_loss : callable, default=kl_to_uniform
-        The second term as a function of `logits_ood`.
+        The second term, as a function of `logits_ood`.
     label_smoothing : float, default=0.0
-        Share of the target of the cross entropy that is spread over all logits.
+        Share of the target probability that the cross entropy spreads evenly over all
+        logits, between 0 and 1.
 
     Returns
     -------
     loss : Tensor of shape ()
-        The sum.
+        The weighted sum of the two terms.
     cross_entropy : Tensor of shape ()
-        Its first term.
+        The first term.
     ood : Tensor of shape ()
-        Its second term, without `beta`.
+        The second term, not multiplied by `beta`.
 
     References
     ----------
@@ -180,19 +198,23 @@ def confidence_loss(
 
 
 def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
-    """Loss of the discriminator: ``-log D(x) - log(1 - D(G(z)))``.
+    """Loss of the discriminator, term (c) of eq. (2) in [1]_ with its sign changed.
 
-    Term (c) of eq. (2) in [1]_, negated, with D the sigmoid of the logits.
+    ::
+
+        loss = -log D(x) - log(1 - D(G(z)))
+
+    D is the sigmoid of the logits, x a training sample and G(z) a generated one.
 
     Parameters
     ----------
     logits_real, logits_fake : Tensor of any shape
-        Logits of D for training samples and for generated ones.
+        Discriminator logits of training samples and of generated samples.
 
     Returns
     -------
     Tensor of shape ()
-        The loss; 2 log 2 where D cannot tell them apart.
+        The loss in nats; 2 log 2 if D outputs 1/2 for every sample.
 
     References
     ----------
@@ -210,19 +232,24 @@ def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
 
 
 def generator_loss(logits_fake: Tensor) -> Tensor:
-    """Adversarial loss of the generator: ``-log D(G(z))``.
+    """Adversarial loss of the generator.
 
-    The non-saturating form of term (c) of eq. (2) in [1]_, as in [2]_.
+    ::
+
+        loss = -log D(G(z))
+
+    D is the sigmoid of the logits. This is the non-saturating form [2]_ of term (c) in
+    eq. (2) of [1]_.
 
     Parameters
     ----------
     logits_fake : Tensor of any shape
-        Logits of D for generated samples.
+        Discriminator logits of generated samples.
 
     Returns
     -------
     Tensor of shape ()
-        The loss; log 2 where D cannot tell generated from real.
+        The loss in nats; log 2 if D outputs 1/2 for every sample.
 
     References
     ----------
@@ -241,20 +268,24 @@ def generator_loss(logits_fake: Tensor) -> Tensor:
 
 
 def pull_away_term(features: Tensor) -> Tensor:
-    """Mean squared cosine between the features of different samples.
+    """Mean squared cosine between the features of different samples, eq. (6) of [2]_.
 
-    Its negative stands for the entropy H(P_G) in eq. (2) of [1]_: samples that all look
-    alike to the discriminator have a large pull-away term [2]_.
+    ::
+
+        PT = 1 / (n (n - 1)) * sum_{i != j} (f_i . f_j / (|f_i| |f_j|))^2
+
+    It is large if all samples look alike to the discriminator. Minimising it replaces
+    maximising the entropy H(P_G) in eq. (2) of [1]_.
 
     Parameters
     ----------
     features : Tensor of shape (n, d)
-        Discriminator features of generated samples, n >= 2.
+        Discriminator features f_i of generated samples, n >= 2.
 
     Returns
     -------
     Tensor of shape ()
-        Between 0 (all orthogonal) and 1 (all parallel).
+        Between 0 (all features orthogonal) and 1 (all parallel).
 
     References
     ----------
@@ -273,6 +304,6 @@ def pull_away_term(features: Tensor) -> Tensor:
     n = len(features)
     unit = F.normalize(features, dim=1)
     squared_cosines = (unit @ unit.T).square()  # (n, n)
-    # The sum leaves out the diagonal: the pairs of a sample with itself.
+    # The diagonal holds the pairs of a sample with itself: leave it out.
     off_diagonal = squared_cosines.sum() - squared_cosines.diagonal().sum()
     return off_diagonal / (n * (n - 1))

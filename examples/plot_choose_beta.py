@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-======================================
+=====================================
 Choosing beta without unknown samples
-======================================
+=====================================
 
-``beta`` weighs being unsure of boundary samples against fitting the data. The best
-value depends on the data, and the samples that would tell are those nobody has. What
-one has are classes: ``LeaveClassesOut`` holds one out at a time, and asks how well a
-classifier of the others tells it from them. As unknown samples may be further off than
-another class, known rows with permuted values stand beside.
+``beta`` is the weight of low confidence on out-of-distribution samples, relative to
+fitting the data. The best value depends on the data, but the unknown samples that would
+show it are not available. Known classes can take their place: ``LeaveClassesOut`` holds
+out one class at a time, and the score is how well a classifier of the other classes
+detects it. Real unknown samples may be further away than another class, so rows with
+permuted values count as unknown as well.
 
-Here the digits 0 to 4 are known. The search sees nothing else. Beside its scores stand
-those on the digits 5 to 9, which only this example may look at. In the end
-``ConfidentClassifierCV`` chooses too, for the price of four fits.
+Here the digits 0 to 4 are known, and the search sees nothing else. The example then
+compares its scores with the scores on the digits 5 to 9, which a user would not have.
+At the end, ``ConfidentClassifierCV`` chooses a beta at the cost of four fits.
 """
 
 from pathlib import Path
@@ -33,7 +34,7 @@ from confident_clf.model_selection import LeaveClassesOut
 
 OUTPUT = Path(__file__).parent / "output"
 BETAS = [0.0, 0.03, 0.1, 0.3, 1.0]
-SOURCE = "noise"  # cheap; the recipe is the same for the others
+SOURCE = "noise"  # cheap; other sources work the same way
 MAX_EPOCHS = 10
 
 
@@ -51,9 +52,9 @@ def split():
 # %%
 # The search
 # ----------
-# A class held out is none of the classifier's: scorers made by ``make_ood_scorer`` take
-# its rows for unknown ones, and ``id_accuracy_scorer`` leaves them out. Accuracy is
-# there to be looked at: detection must not be bought with it.
+# The classifier does not know the class that was held out. Scorers from
+# ``make_ood_scorer`` treat its rows as unknown; ``id_accuracy_scorer`` ignores them.
+# Look at the accuracy too: better detection must not cost accuracy.
 
 
 CLASSIFIER = ConfidentClassifier(
@@ -76,14 +77,15 @@ def search(X, y):
 
 
 # %%
-# The same for less
-# -----------------
-# That took a fit for every beta and every class. This trains once without each third of
-# the classes, and for every beta lets a copy go on for a few epochs.
+# A cheaper search
+# ----------------
+# The search above fits once for every beta and every class. ``ConfidentClassifierCV``
+# splits the classes into three parts and trains once without each part. For every beta,
+# it then continues training a copy for a few epochs.
 
 
 def cheap_search(X, y):
-    """Return the beta chosen, out of those above 0."""
+    """Return the chosen beta, among the values above 0."""
     betas = [beta for beta in BETAS if beta > 0]
     return (
         ConfidentClassifierCV(CLASSIFIER, betas=betas, random_state=0).fit(X, y).beta_
@@ -91,28 +93,28 @@ def cheap_search(X, y):
 
 
 # %%
-# What the search cannot know
-# ---------------------------
+# What the search cannot see
+# --------------------------
 
 
 def auroc_on_unknown(best, X_train, y_train, X_test, unknown):
-    """Return the AUROC of every beta on the digits that nobody had."""
+    """Return the AUROC of every beta on the unknown digits."""
     scorer = make_ood_scorer(X_ood=unknown)
     fits = (best.set_params(beta=beta).fit(X_train, y_train) for beta in BETAS)
     return np.array([scorer(fit, X_test) for fit in fits])
 
 
 def plot(stand_ins, unknown):
-    """Draw both curves over beta."""
+    """Draw both AUROCs over beta."""
     figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
     places = range(len(BETAS))
     ax.plot(
         places,
         stand_ins,
         "o-",
-        label="held out or permuted (what the search sees)",
+        label="held out or permuted (seen by the search)",
     )
-    ax.plot(places, unknown, "s--", label="digits 5 to 9 (what nobody has)")
+    ax.plot(places, unknown, "s--", label="digits 5 to 9 (not available)")
     ax.set(xlabel="beta", ylabel="AUROC", xticks=places, xticklabels=BETAS)
     ax.legend()
     figure.savefig(OUTPUT / "choose_beta.png", dpi=120)

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-====================================
+======================================
 Telling known digits from unknown ones
-====================================
+======================================
 
-A classifier learns the handwritten digits 0 to 4. Then it is shown the digits 5 to 9,
-which it has never seen. Is it less sure of them?
+A classifier learns the handwritten digits 0 to 4. Then it sees the digits 5 to 9 for
+the first time. Is it less confident about them?
 
-Three regimes of the paper are compared, for three random splits:
+The example compares three regimes of the paper on three random splits:
 
-* **cross entropy**: the classifier alone;
-* **joint**: the classifier with a generator of boundary samples, trained together. It
-  sees known digits only;
-* **explicit**: the classifier with unknown digits to be unsure of, other ones than it
-  is tested on. It sees what the others do not: an upper bound.
+* **cross entropy**: the classifier alone.
+* **joint**: the classifier and a generator of boundary samples, trained together. They
+  see known digits only.
+* **explicit**: the classifier also trains on unknown digits, with the target to be
+  uncertain about them. It is tested on other unknown digits. The other regimes do not
+  see any unknown digits, so this is an upper bound.
 
-The detector is the maximum class probability, the baseline of the paper. Tables go to
-the terminal, figures to ``examples/output``.
+The detector is the maximum class probability, the baseline in the paper. The table is
+printed; the figures go to ``examples/output``.
 """
 
 from pathlib import Path
@@ -43,12 +44,12 @@ COLUMNS = {"accuracy": "accuracy", "auroc": "AUROC", "tnr_at_tpr": "TNR at 95 % 
 # %%
 # The data
 # --------
-# 60 % of the digits 0 to 4 are for training, 40 % for testing. The digits 5 to 9 are
-# split in the same way: only "explicit" sees the first part, as ``X_ood``.
+# 60 % of the digits 0 to 4 are for training and 40 % for testing. The digits 5 to 9 are
+# split in the same way. Only "explicit" trains on the first part, as ``X_ood``.
 
 
 def split(seed):
-    """Return train and test rows of the known digits, and of the unknown ones."""
+    """Return train and test rows of the known digits and of the unknown digits."""
     X, y = load_digits(return_X_y=True)
     X = X / 16
     known = y < 5
@@ -64,12 +65,12 @@ def split(seed):
 # %%
 # One fit
 # -------
-# A row of 64 numbers is an image of 8x8 pixels: ``image_shape`` says so, and brings a
-# convolutional classifier and a DCGAN of the right size.
+# A row of 64 numbers is an image of 8x8 pixels. With ``image_shape``, the classifier is
+# a convolutional network and the generator a DCGAN, both of the right size.
 
 
 def evaluate(ood_source, seed):
-    """Return the fitted classifier, its scores on known and unknown, its figures."""
+    """Return the fitted classifier, its confidences and its metrics."""
     X_train, X_test, y_train, y_test, unknown_train, unknown_test = split(seed)
     clf = ConfidentClassifier(
         ood_source=ood_source, image_shape=(1, 8, 8), random_state=seed
@@ -86,7 +87,7 @@ def evaluate(ood_source, seed):
 
 
 def compare():
-    """Return figures of all regimes and seeds, and fits and scores of the last seed."""
+    """Return the metrics of all runs, and fits and confidences of the last seed."""
     reports, last = {}, {}
     for name, ood_source in REGIMES.items():
         runs = [evaluate(ood_source, seed) for seed in SEEDS]
@@ -109,12 +110,12 @@ def print_table(reports):
 # %%
 # The pictures
 # ------------
-# A classifier that knows when it does not know has its known digits at the right and
-# the unknown ones at the left.
+# If a classifier detects unknown digits, its histogram has the known digits on the
+# right and the unknown digits on the left.
 
 
 def plot_histograms(last):
-    """Draw how sure each classifier is of known and of unknown digits."""
+    """Draw the confidence of each classifier on known and on unknown digits."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, sharex=True)
     bins = np.linspace(0.2, 1, 33)
     for ax, (name, (_, (known, unknown))) in zip(axes, last.items(), strict=True):
@@ -129,7 +130,7 @@ def plot_histograms(last):
 
 
 def plot_samples(clf, X):
-    """Draw training digits beside samples of the generator, with their confidence."""
+    """Draw training digits next to generated samples and their mean confidence."""
     samples = clf.sample_ood(40)
     confidence = clf.predict_proba(samples).max(axis=1).mean()
     figure, axes = plt.subplots(1, 2, figsize=(10, 2.6))

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-=====================================
+======================================
 Far from the data: uniform or rejected
-=====================================
+======================================
 
-A network of rectified linear units is linear far out: along almost every ray one logit
-outgrows the others, and the network ends up sure. Training it to be uniform on
-out-of-distribution samples (``ood_target="uniform"``, the paper's) moves that away from
-the data but does not end it. A reject class (``ood_target="reject"``) can outgrow the
-others itself.
+A ReLU network is linear far away from the data. Along almost every ray, one logit
+outgrows the others, and the network becomes confident. The paper trains it to predict
+the uniform distribution on out-of-distribution samples (``ood_target="uniform"``). This
+moves the confident regions further away, but they are still there. A reject class
+(``ood_target="reject"``) helps, because its own logit can outgrow the others.
 
-Three blobs are known, a ring around them is out-of-distribution. The table has the
-share of points whose confidence, one minus ``ood_score``, is above 0.9.
+Here three blobs are known, and a ring around them is out-of-distribution. The table
+shows the share of points with a confidence, one minus ``ood_score``, above 0.9.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ def circle(radius, n, rng):
 
 
 def fit(params, seed):
-    """Return a classifier of three blobs, with a ring as out-of-distribution rows."""
+    """Return a classifier of three blobs; a ring is the out-of-distribution data."""
     rng = np.random.default_rng(seed)
     centers = [[3, 0], [-1.5, 2.6], [-1.5, -2.6]]
     X, y = make_blobs(600, centers=centers, cluster_std=0.5, random_state=seed)
@@ -60,7 +60,7 @@ def share_confident(clf, radius, seed):
 
 
 def main():
-    """Print the table and draw confidence over the plane."""
+    """Print the table and draw the confidence over the plane."""
     OUTPUT.mkdir(exist_ok=True)
     print("training      " + "".join(f"{f'radius {r}':>18s}" for r in RADII))
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-==============================================
+===============================================
 A threshold with a guarantee, inside a pipeline
-==============================================
+===============================================
 
-"Accept 95 % of what I know" is a promise that a threshold chosen on training data does
-not keep: a model is surer of rows that it has seen. ``OODDetector`` holds some rows
-back and takes the threshold of split-conformal prediction, which keeps the promise for
-every number of rows, here 20, 100 and 1000: on average, and within a known spread.
+A threshold is meant to accept 95 % of the known samples. If you choose it on training
+data, it accepts fewer, because a model is more confident about rows that it has seen.
+``OODDetector`` holds some rows back and uses the threshold of split-conformal
+prediction. On average it accepts at least 95 %, whether it holds back 20, 100 or 1000
+rows, and the spread around the average is known.
 
-Then a batch with some unknown samples in it is searched for these so that, of those
-called unknown, no more than one in ten is known on average: ``predict(X, fdr=0.1)``.
+The second part looks for the unknown samples in a batch. ``predict(X, fdr=0.1)`` makes
+sure that on average at most one in ten of the samples called unknown is known.
 
-The classifier is a plain logistic regression in a pipeline; any other would do.
+The classifier is a plain logistic regression in a pipeline. Any other works as well.
 """
 
 from pathlib import Path
@@ -50,20 +51,20 @@ def draw(n, rng):
 
 
 def fit_pipeline(rng):
-    """Return a scaler and a classifier, fitted."""
+    """Return a fitted pipeline of a scaler and a classifier."""
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(*draw(500, rng))
 
 
 # %%
 # How many known samples are accepted?
 # ------------------------------------
-# Every draw of calibration rows gives another threshold, and so another share of new
-# samples accepted. Its law is known: Beta(n + 1 - k, k), with k the number of rows that
-# the threshold may leave below.
+# Every draw of calibration rows gives another threshold, and with it another share of
+# new samples that are accepted. This share follows a Beta(n + 1 - k, k) distribution
+# for n calibration rows, if the threshold is the k-th lowest of their scores.
 
 
 def shares_accepted(pipe, n, rng):
-    """Return the share of new samples accepted, for many draws of calibration rows."""
+    """Return the accepted share of new samples, for many draws of calibration rows."""
     shares = []
     for _ in range(N_DRAWS):
         detector = OODDetector(FrozenEstimator(pipe), target_tpr=TARGET_TPR)
@@ -73,7 +74,7 @@ def shares_accepted(pipe, n, rng):
 
 
 def plot_shares(shares):
-    """Draw the shares for each number of calibration rows, and the law."""
+    """Draw the shares for each number of calibration rows, and their distribution."""
     figure, axes = plt.subplots(1, len(shares), figsize=(11, 3), layout="constrained")
     for ax, (n, values) in zip(axes, shares.items(), strict=True):
         k = n + 1 - np.ceil((n + 1) * TARGET_TPR)
@@ -89,12 +90,13 @@ def plot_shares(shares):
 # %%
 # Which samples of a batch are unknown?
 # -------------------------------------
-# The threshold decides on each sample alone: of 900 known ones some 45 are refused. The
-# false discovery rate is a promise about the list of those refused instead.
+# The threshold looks at each sample alone, and refuses about 45 of 900 known samples.
+# A limit on the false discovery rate is a guarantee for the refused samples together:
+# it bounds the share of known samples among them.
 
 
 def search_batch(rng):
-    """Return, for both ways to decide, how many are refused and how many are known."""
+    """Return how many samples both rules refuse, and how many of them are known."""
     clf = make_pipeline(StandardScaler(), LogisticRegression())
     X, y = draw(5000, rng)
     between = rng.normal([0, 1.6], 0.15, size=(100, 2))

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-==================================
+======================================
 A class, or "unknown": open-set digits
-==================================
+======================================
 
-A classifier that knows the digits 0 to 4 must call a 7 something. ``OpenSetClassifier``
-lets it say "unknown", and promises that 95 % of the digits it knows still get a class.
+A classifier of the digits 0 to 4 assigns one of them to a 7, too. With
+``OpenSetClassifier`` it can predict "unknown" instead. On average, at least 95 % of the
+known digits still get a class.
 
-Two classifiers are wrapped: a random forest, and a ``ConfidentClassifier`` that trains
-to be unsure of noise, which costs little. ``OSCR`` measures both tasks at once: the
-probability that a known digit is classified right and with more confidence than an
-unknown one has. ``AURC`` counts every accepted unknown digit as an error.
+The example wraps two classifiers: a random forest, and a ``ConfidentClassifier`` that
+is trained to be uncertain about noise, which costs little. ``OSCR`` measures both tasks
+at once: it is the probability that a known digit is classified correctly and has a
+higher confidence than an unknown digit. ``AURC`` counts every accepted unknown digit as
+an error.
 """
 
 from pathlib import Path
@@ -33,14 +35,14 @@ from confident_clf.metrics import accepted_accuracy, aurc, oscr
 OUTPUT = Path(__file__).parent / "output"
 
 # %%
-# Labels are names here, and so is the answer to all else.
+# The labels are names here, and so is the prediction for unknown digits.
 
 NAMES = np.array(["zero", "one", "two", "three", "four"] + ["unknown"] * 5)
 LABELS = ["zero", "one", "two", "three", "four", "unknown"]
 
 
 def split():
-    """Return train rows of known digits, and test rows of all digits."""
+    """Return training rows of the known digits and test rows of all digits."""
     X, y = load_digits(return_X_y=True)
     X, names = X / 16, NAMES[y]
     X_train, X_test, y_train, y_test = train_test_split(
@@ -51,7 +53,7 @@ def split():
 
 
 def classifiers():
-    """Return what to wrap."""
+    """Return the classifiers to wrap."""
     return {
         "forest": RandomForestClassifier(random_state=0),
         "confident": ConfidentClassifier(
@@ -66,14 +68,14 @@ def classifiers():
 
 
 def fit(clf, X, y):
-    """Return the open-set classifier; 30 % of the rows set its threshold."""
+    """Return the open-set classifier; it sets its threshold on 30 % of the rows."""
     return OpenSetClassifier(clf, cv=0.3, unknown_label="unknown", random_state=0).fit(
         X, y
     )
 
 
 def figures(open_set, X, y):
-    """Return what is printed of one classifier."""
+    """Return the metrics of one classifier."""
     predicted, confidence = open_set.predict(X), open_set.score_samples(X)
     known = y != "unknown"
     right = open_set.estimator_.predict(X) == y
@@ -89,7 +91,7 @@ def figures(open_set, X, y):
 
 
 def plot_confusion(predictions, y):
-    """Draw what becomes of every digit."""
+    """Draw the confusion matrix of each classifier."""
     figure, axes = plt.subplots(1, len(predictions), figsize=(10, 4.4))
     for ax, (name, predicted) in zip(axes, predictions.items(), strict=True):
         ConfusionMatrixDisplay.from_predictions(

@@ -4,15 +4,16 @@
 Which score for which training
 ==============================
 
-The same classifier can be asked in many ways how unknown a sample is: by its
-probabilities (``"msp"``, ``"gen"``), by the size of its logits (``"energy"``), by its
-gradient (``"odin"``), or by its features, compared with those of the training samples
-(``"knn"``, ``"mahalanobis"``, ``"vim"``). What is best depends on the training.
+A classifier has many scores for how unknown a sample is. They use its probabilities
+(``"msp"``, ``"gen"``), the size of its logits (``"energy"``) or its gradient
+(``"odin"``), or they compare its features with the features of the training samples
+(``"knn"``, ``"mahalanobis"``, ``"vim"``). Which score is best depends on the training.
 
-A classifier learns the handwritten digits 0 to 4, with plain cross entropy and with
-noise as out-of-distribution samples. Unknown are the digits 5 to 9, which look like the
-known ones, and uniform noise, which does not. The table and the chart have the AUROC:
-the share of pairs of a known and an unknown sample that the score tells apart.
+A classifier learns the handwritten digits 0 to 4, once with plain cross entropy and
+once with noise as out-of-distribution samples. There are two kinds of unknown samples:
+the digits 5 to 9, which look like the known digits, and uniform noise, which does not.
+The table and the chart show the AUROC: the share of pairs of a known and an unknown
+sample in which the unknown sample has the higher score.
 """
 
 from pathlib import Path
@@ -34,7 +35,7 @@ from confident_clf.scores import KNN
 OUTPUT = Path(__file__).parent / "output"
 SEEDS = range(2)
 TRAININGS = {"cross entropy": None, "noise": "noise"}
-# These need the training samples, so they are set before `fit`; the others need not.
+# These scores need the training samples, so they are set before `fit`.
 FITTED = {"knn": KNN(n_neighbors=5), "mahalanobis": "mahalanobis", "vim": "vim"}
 SCORES = ["msp", "gen", "energy", "odin", *FITTED]
 UNKNOWN = ["digits 5 to 9", "uniform noise"]
@@ -45,7 +46,7 @@ UNKNOWN = ["digits 5 to 9", "uniform noise"]
 
 
 def split(seed):
-    """Return rows and labels to train on, known rows to test on, unknown rows."""
+    """Return training rows and labels, known test rows, and the unknown rows."""
     X, y = load_digits(return_X_y=True)
     X = X / 16
     X_train, X_test, y_train, _ = train_test_split(
@@ -58,7 +59,7 @@ def split(seed):
 # %%
 # All scores of one training
 # --------------------------
-# With the same ``random_state`` all these classifiers have the same network.
+# All classifiers have the same ``random_state``, so they have the same network.
 
 
 def classifiers(ood_source, seed, X, y):
@@ -77,7 +78,7 @@ def classifiers(ood_source, seed, X, y):
 
 
 def evaluate(ood_source, seed):
-    """Return the AUROC by score and unknown set."""
+    """Return the AUROC of each score (rows) for each kind of unknown samples."""
     X_train, y_train, X_test, unknown = split(seed)
     fits = classifiers(ood_source, seed, X_train, y_train)
     table = np.empty((len(SCORES), len(UNKNOWN)))

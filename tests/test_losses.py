@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tests of the loss functions against closed forms and finite differences."""
+"""Check the losses against closed forms, other libraries and finite differences."""
 
 import math
 
@@ -42,7 +42,7 @@ def test_kl_of_two_classes_has_a_closed_form():
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10, 1000])
 def test_kl_vanishes_exactly_for_uniform_logits(n_classes):
-    """Check that equal logits, of any size, give zero up to float32 rounding."""
+    """Check that equal logits give zero, up to rounding, for any number of classes."""
     assert kl_to_uniform(torch.full((3, n_classes), 7.0)).item() == pytest.approx(
         0, abs=2e-6
     )
@@ -57,7 +57,7 @@ def test_kl_ignores_a_common_constant(logits):
 
 
 def test_kl_gradient_is_that_of_finite_differences(logits):
-    """Check the gradient against finite differences, and its closed form."""
+    """Check the gradient against finite differences and its closed form."""
     logits.requires_grad_()
     assert torch.autograd.gradcheck(kl_to_uniform, logits)
     (gradient,) = torch.autograd.grad(kl_to_uniform(logits), logits)
@@ -66,7 +66,7 @@ def test_kl_gradient_is_that_of_finite_differences(logits):
 
 
 def test_confidence_loss_is_eq_1(logits):
-    """Check the sum of cross entropy and beta times KL on rows written out."""
+    """Check cross entropy plus beta times KL against NumPy."""
     y = torch.tensor([0, 1, 2, 3, 0])
     loss, ce, kl = confidence_loss(logits, y, logits.flip(0), beta=0.3)
     log_p = log_softmax(logits.numpy(), axis=1)
@@ -89,7 +89,7 @@ def test_gan_losses_are_binary_cross_entropies():
 
 
 def test_pull_away_term_by_hand():
-    """Check the mean squared cosine of all ordered pairs of different rows."""
+    """Check the mean squared cosine over all pairs of different rows."""
     features = torch.tensor([[1.0, 0.0], [2.0, 2.0], [0.0, 5.0]])
     # Squared cosines: 1/2 between neighbours at 45 degrees, 0 at 90.
     assert pull_away_term(features).item() == pytest.approx((0.5 + 0 + 0.5) / 3)
@@ -97,7 +97,7 @@ def test_pull_away_term_by_hand():
 
 
 def test_reject_loss_is_the_cross_entropy_of_the_last_class(logits):
-    """Check the loss against torch's cross entropy, and eq. (1) with it."""
+    """Check the loss, alone and within eq. (1), against torch's cross entropy."""
     last = torch.full((5,), 3)
     expected = F.cross_entropy(logits, last)
     torch.testing.assert_close(reject_loss(logits), expected)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tests of ``save`` and ``load``: nothing is lost on the way."""
+"""Tests of ``save`` and ``load``: a loaded estimator is like the saved one."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def through_file(tmp_path):
 
 
 def assert_same(one, other, samples, *methods):
-    """Assert that two estimators say the same of samples, to the bit."""
+    """Assert that two estimators return the same for the samples, to the bit."""
     for method in methods:
         expected = getattr(one, method)(samples)
         result = getattr(other, method)(samples)
@@ -137,7 +137,7 @@ def test_every_source(name, kind, through_file):
     ids=str,
 )
 def test_every_score(method, through_file):
-    """Check that scores, also those that are fitted, are the same to the bit."""
+    """Check that all scores, with and without fit, are the same to the bit."""
     clf = fast(ood_source=None, method=method).fit(X, Y)
     loaded = through_file(clf)
     assert_same(clf, loaded, X_OOD, "ood_score")
@@ -156,7 +156,7 @@ def test_every_score(method, through_file):
     ids=["uint8", "uint16", "float", "str", "object"],
 )
 def test_every_kind_of_label(labels, through_file):
-    """Check that labels come back with their dtype."""
+    """Check that predicted labels keep their dtype."""
     clf = fast(ood_source=None).fit(X, labels)
     assert_same(clf, through_file(clf), X, "predict")
 
@@ -173,7 +173,7 @@ def test_names_of_features(through_file):
 
 
 def test_large_network_of_the_package(through_file):
-    """Check that a VGG, given as a partial, is found by its name."""
+    """Check that a partial of VGG is looked up by its name."""
     module = partial(VGG, stages=((4,), (4,)), hidden=4)
     clf = fast(module=module, ood_source=None).fit(IMAGES, Y)
     loaded = through_file(clf)
@@ -196,7 +196,7 @@ def test_detector(options, through_file):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_open_set_classifier(frozen, through_file):
-    """Check predictions, and that what was one object is one again."""
+    """Check predictions, and that shared objects are still shared."""
     clf = fast()
     if frozen:
         clf = FrozenEstimator(clf.fit(X, Y))
@@ -226,7 +226,7 @@ def test_open_set_classifier(frozen, through_file):
 )
 @pytest.mark.parametrize("last", [LogisticRegression(C=0.5), GaussianMixture(2)])
 def test_steps_of_scikit_learn(step, last, through_file):
-    """Check pipelines in which nothing is ours, in a detector that is."""
+    """Check a detector around pipelines of scikit-learn's estimators alone."""
     iris, y = load_iris(return_X_y=True)
     detector = OODDetector(make_pipeline(step, last), random_state=0).fit(iris, y)
     loaded = through_file(detector)
@@ -235,7 +235,7 @@ def test_steps_of_scikit_learn(step, last, through_file):
 
 
 class OwnNetwork(torch.nn.Module):
-    """A network of the user's, with BatchNorm and so with buffers."""
+    """A user's network. It has BatchNorm, and so it has buffers."""
 
     def __init__(self, input_shape, n_classes):
         super().__init__()
@@ -248,7 +248,7 @@ class OwnNetwork(torch.nn.Module):
 
 
 class ScaledNorm(OODScore):
-    """A score of the user's that learns a number."""
+    """A user's score that learns a number."""
 
     needs_fit = True
 
@@ -261,7 +261,7 @@ class ScaledNorm(OODScore):
 
 
 class Shifted(OODSource):
-    """A source of the user's: training samples, moved by a network's bias."""
+    """A user's source: training samples, shifted by the bias of a network."""
 
     def prepare(self, x, x_ood, device):
         self.device, self.rows = device, x[:50]
@@ -279,7 +279,7 @@ class Shifted(OODSource):
 
 
 def test_what_the_user_gives(through_file):
-    """Check that own classes and functions are asked for, and then all is the same."""
+    """Check that load asks for the user's code, and then predictions are the same."""
     own = {
         "module": OwnNetwork,
         "ood_source": Shifted(),
@@ -304,7 +304,7 @@ def test_what_the_user_gives(through_file):
     "ood_source", ["joint", "gan", ["gan", "noise"], ["joint", Shifted()]], ids=str
 )
 def test_own_parts_of_a_source(ood_source, through_file):
-    """Check sources of which some networks, or some sources, are the user's."""
+    """Check sources that contain networks or sources of the user."""
 
     def generator(latent_dim, output_shape):
         return torch.nn.Linear(latent_dim, output_shape[0])
@@ -320,7 +320,7 @@ def test_own_parts_of_a_source(ood_source, through_file):
 
 
 def test_what_the_user_gives_to_what_is_inside(through_file):
-    """Check names as in get_params, and parameters that cannot be."""
+    """Check names as in get_params, and the errors for wrong parameters."""
     detector = OODDetector(fast(module=OwnNetwork, ood_source=None), random_state=0)
     detector.fit(X, Y)
     with pytest.raises(ValueError, match=r"load\(path, estimator__module=...\)"):
@@ -332,7 +332,7 @@ def test_what_the_user_gives_to_what_is_inside(through_file):
         through_file(pipeline)
     with pytest.raises(ValueError, match="module does not fit the file: "):
         through_file(detector, estimator__module=MLP)
-    with pytest.raises(ValueError, match="module is not asked for"):
+    with pytest.raises(ValueError, match="ask for module; it needs estimator__m"):
         through_file(detector, estimator__module=OwnNetwork, module=MLP)
     with pytest.raises(ValueError, match="'module' parameter"):
         through_file(detector, estimator__module="MLP")
@@ -340,7 +340,7 @@ def test_what_the_user_gives_to_what_is_inside(through_file):
 
 @pytest.mark.parametrize("given", [{}, {"estimator__module": OwnNetwork}], ids=str)
 def test_search(given, through_file):
-    """Check the classifier, what was found, and the name of what the user gives."""
+    """Check predictions and results, and the names of parameters that load needs."""
     clf = fast(ood_source=None).set_params(module=given.get("estimator__module"))
     search = ConfidentClassifierCV(clf, betas=[0.1, 0.2], random_state=0).fit(X, Y)
     loaded = through_file(search, **given)
@@ -351,7 +351,7 @@ def test_search(given, through_file):
 
 
 def test_parameters_that_changed_after_fit(through_file):
-    """Check that networks are those of the fit, parameters those of now."""
+    """Check that networks come from the fit, and parameters from set_params."""
     clf = fast().fit(X, Y)
     clf.set_params(module=None, ood_source="noise", lr=0.5, ood_target="reject")
     loaded = through_file(clf)
@@ -362,7 +362,7 @@ def test_parameters_that_changed_after_fit(through_file):
 
 @pytest.mark.parametrize("ood_source", ["joint", ["gan", "noise"]])
 def test_going_on(ood_source, through_file):
-    """Check that training goes on with the same networks and new optimizers."""
+    """Check that training continues with the same networks and new optimizers."""
     clf = fast(ood_source=ood_source, warm_start=True, max_epochs=5, lr=0.03)
     clf.fit(X, Y)
     one, other = through_file(clf), through_file(clf)
@@ -379,7 +379,7 @@ def test_going_on(ood_source, through_file):
 
 
 def test_refused_before_anything_is_written(tmp_path):
-    """Check what save does not take, and that an earlier file stays as it was."""
+    """Check what save refuses, and that an existing file stays as it was."""
     path = tmp_path / "it.safetensors"
     save(make_pipeline(StandardScaler()).fit(X), path)
     before = path.read_bytes()
@@ -399,7 +399,7 @@ def test_refused_before_anything_is_written(tmp_path):
 
 
 def test_too_much_for_a_file(tmp_path, monkeypatch):
-    """Check that save writes nothing that load would refuse, and leaves no rest."""
+    """Check that save refuses files that load would refuse, and leaves none behind."""
     monkeypatch.setattr(_container, "MAX_HEADER", 1000)
     with pytest.raises(ValueError, match="room for 1000 bytes"):
         save(fast(ood_source=None).fit(X, Y), tmp_path / "it.safetensors")
@@ -410,7 +410,7 @@ def test_too_much_for_a_file(tmp_path, monkeypatch):
 
 
 def test_folders_are_not_kept(through_file, tmp_path):
-    """Check that no file names a folder for joblib to look for pickles in."""
+    """Check that a file cannot name a folder where joblib looks for pickles."""
     pipeline = make_pipeline(StandardScaler(), memory=str(tmp_path / "cache"))
     pipeline.fit(X)
     with pytest.raises(ValueError, match="needs memory"):
@@ -419,7 +419,7 @@ def test_folders_are_not_kept(through_file, tmp_path):
 
 
 def test_any_reader_of_safetensors_can_look(tmp_path):
-    """Check that the header says what is in the file."""
+    """Check that the header lists parameters, versions and tensors."""
     path = tmp_path / "it.safetensors"
     save(fast(ood_source=None, beta=0.25).fit(X, Y), path)
     with safe_open(path, "np") as file:
@@ -432,7 +432,7 @@ def test_any_reader_of_safetensors_can_look(tmp_path):
 
 
 def test_device(through_file):
-    """Check that a classifier of a GPU can be put elsewhere, and that it is told."""
+    """Check that a classifier from a GPU loads on the CPU, and the error without."""
     clf = fast().fit(X, Y)
     clf.device = torch.device("cuda", 7)
     with pytest.raises(ValueError, match="device='cuda:7' cannot be used here"):
@@ -445,7 +445,7 @@ def test_device(through_file):
 @pytest.mark.parametrize("ood_source", ["joint", "explicit", "noise"])
 @pytest.mark.parametrize("library", [pickle, joblib])
 def test_pickles_of_a_gpu(ood_source, library, tmp_path, monkeypatch):
-    """Check that pickle and joblib fall back to the CPU, sources too."""
+    """Check that pickle and joblib fall back to the CPU, also for sources."""
     clf = fast(ood_source=ood_source)
     clf.fit(X, Y, **({"X_ood": X_OOD} if ood_source == "explicit" else {}))
     samples = clf.sample_ood(3)
@@ -467,7 +467,7 @@ def test_pickles_of_a_gpu(ood_source, library, tmp_path, monkeypatch):
     "path", sorted(DATA.glob("*.safetensors")), ids=lambda p: p.stem
 )
 def test_files_of_earlier_versions(path):
-    """Check that files written by earlier versions say what they said then."""
+    """Check that files of earlier versions still give the same predictions."""
     iris, _ = load_iris(return_X_y=True)
     said = json.loads(path.with_suffix(".json").read_text())
     loaded = load(path)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One safetensors file: a JSON header and tensors, and a checksum of both.
+"""Write and read one safetensors file: a JSON header, tensors and a checksum of both.
 
-All that is read is checked against the size of the file before it is used: lengths by
-safetensors, the rest here. So a file takes no more memory than a few times its size.
+Everything in a file is checked against its size before it is used. safetensors checks
+the lengths, this module the rest. So reading a file needs at most a few times its size
+in memory.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import stat
 import sys
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 import numpy
@@ -20,26 +22,19 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialize
+from torch import Tensor
 
 FORMAT = 1
 _KEY = "confident_clf"
-# What a header of 4 MiB can make of memory, however hostile, is about 100 MiB.
+# Even a hostile header of 4 MiB can fill only about 100 MiB of memory.
 MAX_HEADER = 2**22
 MAX_TENSORS = 10_000
 
 
-def library_versions(own_version):
-    """Return the versions of what wrote a file, by name.
+def library_versions(own_version: str) -> dict[str, str]:
+    """Return the versions of Python, this package and the libraries it uses, by name.
 
-    Parameters
-    ----------
-    own_version : str
-        That of this package.
-
-    Returns
-    -------
-    dict of str to str
-        With "python".
+    They go into every file, so that an error can name the version that wrote it.
     """
     libraries = (numpy, safetensors, sklearn, skorch, torch)
     return {
@@ -49,22 +44,10 @@ def library_versions(own_version):
     }
 
 
-def write(path, header, tensors):
-    """Write a file under another name, then give it its own.
+def write(path: str | os.PathLike, header: dict, tensors: dict[str, Tensor]) -> None:
+    """Write a file under a temporary name and rename it, so it is never half written.
 
-    Parameters
-    ----------
-    path : str or path-like
-        The file; one that is there is replaced, whole or not at all.
-    header : dict
-        Of what JSON knows.
-    tensors : dict of str to Tensor
-        On the CPU, contiguous, no two of which share memory.
-
-    Raises
-    ------
-    ValueError
-        If the header or the number of tensors is more than `parse` takes.
+    Tensors must be contiguous, on the CPU, and must not share memory.
     """
     text = json.dumps(header, allow_nan=False, separators=(",", ":"))
     _check_size(len(text), len(tensors))
@@ -84,70 +67,37 @@ def write(path, header, tensors):
             os.remove(unfinished)
 
 
-def _check_size(size, n_tensors):
-    """Raise ValueError if the header is more than `parse` takes."""
+def _check_size(size: int, n_tensors: int) -> None:
+    """Raise ValueError if `parse` would refuse this header or this many tensors."""
     if size > MAX_HEADER or n_tensors > MAX_TENSORS:
         raise ValueError(
             f"A file has room for {MAX_HEADER} bytes of parameters and {MAX_TENSORS} "
-            f"tensors; the estimator takes {size} and {n_tensors}. Look for long lists "
-            "or strings among its parameters, classes and feature names, or use joblib."
+            f"tensors, but this estimator needs {size} bytes and {n_tensors} tensors. "
+            "Look for long lists or strings among its parameters, classes and feature "
+            "names, or use joblib."
         )
 
 
-def read(path, max_size):
-    """Return the bytes of a file.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-    max_size : int
-        The most bytes to read.
-
-    Returns
-    -------
-    bytes
-        All of it.
-
-    Raises
-    ------
-    ValueError
-        If it is no regular file, or larger.
-    OSError
-        If it cannot be read.
-    """
-    # Opening a pipe would wait for who writes to it.
+def read(path: str | os.PathLike, max_size: int) -> bytes:
+    """Return the bytes of a regular file of at most `max_size` bytes."""
+    # Opening a pipe would block until something is written to it.
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{os.fspath(path)!r} is no regular file. Pass one.")
+        raise ValueError(f"{os.fspath(path)!r} is not a regular file. Pass one.")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_size:
             raise ValueError(
                 f"{os.fspath(path)!r} has {size} bytes, more than max_size={max_size}. "
-                "If you trust where it comes from, pass a larger max_size."
+                "If you trust its source, pass a larger max_size."
             )
         return file.read(size)
 
 
-def parse(data):
-    """Return header and tensors of a file that `write` wrote.
+def parse(data: bytes) -> tuple[dict, dict[str, Tensor]]:
+    """Return the header and the tensors of a file that `write` wrote.
 
-    Parameters
-    ----------
-    data : bytes
-        The file.
-
-    Returns
-    -------
-    header : dict
-        As given to `write`.
-    tensors : dict of str to Tensor
-        On the CPU.
-
-    Raises
-    ------
-    ValueError
-        If it is damaged, or no such file.
+    Raises ValueError if the file is damaged or was written by something else. What is
+    inside the header is not checked here: whoever decodes it must not trust it.
     """
     names, metadata = _outer_header(data)
     if len(names) > MAX_TENSORS:
@@ -158,23 +108,23 @@ def parse(data):
         raise ValueError(f"its tensors are damaged: {error}") from error
     header = _json(metadata[_KEY])
     if not isinstance(header, dict) or type(header.get("format")) is not int:
-        raise ValueError("its header names no format")
+        raise ValueError("its header does not name a format")
     if header["format"] != FORMAT:
         raise ValueError(
             f"it has format {header['format']}, and this version of confident_clf "
-            f"reads format {FORMAT}. Use the version that wrote it, or a newer one: "
-            f"{str(header.get('versions'))[:300]}"
+            f"reads format {FORMAT}. Use the version that wrote it or a newer one; it "
+            f"was written with {str(header.get('versions'))[:300]}"
         )
     if metadata.get("sha256") != _checksum(metadata[_KEY], tensors):
-        raise ValueError("it was damaged since it was written: its checksum is wrong")
+        raise ValueError("it was damaged after it was written: its checksum is wrong")
     return header, tensors
 
 
-def _outer_header(data):
+def _outer_header(data: bytes) -> tuple[list[str], dict]:
     """Return the names of the tensors and the metadata of a safetensors file."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
-        raise ValueError("it is no safetensors file, or cut short")
+        raise ValueError("it is not a safetensors file, or it is cut off")
     if size > MAX_HEADER:
         raise ValueError(f"its header has {size} bytes, more than {MAX_HEADER}")
     outer = _json(data[8 : 8 + size])
@@ -184,23 +134,23 @@ def _outer_header(data):
     return list(outer), metadata
 
 
-def _json(text):
-    """Return what a JSON text says, or raise ValueError."""
+def _json(text: str | bytes) -> Any:
+    """Return the value of a JSON text, or raise ValueError."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"its header is no JSON: {error}") from error
+        raise ValueError(f"its header is not valid JSON: {error}") from error
 
 
-def _refuse_constant(name):
-    """Refuse NaN and Infinity, which JSON has not."""
-    raise ValueError(f"{name} is no JSON")
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity: Python reads them, but JSON does not have them."""
+    raise ValueError(f"JSON does not have {name}")
 
 
-def _checksum(text, tensors):
-    """Return the SHA-256 of a header and of names, types, shapes and data of tensors.
+def _checksum(text: str, tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of the header and of each tensor's name, type, shape and data.
 
-    It is against damage, not against forgers: they compute it too.
+    It finds damage, not forgery: a forger can compute it too.
     """
     digest = sha256(text.encode("ascii", "replace"))
     for name, tensor in sorted(tensors.items()):

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Estimators, scores and sources: their class, parameters and learnt attributes.
+"""Write and read estimators, scores and sources: parameters and learned attributes.
 
-Classes are found by name in a table, never imported by name. Those of scikit-learn in
-it have arrays and numbers for a state, and predict with NumPy alone: a tree or a
-support vector machine would hand indices from a file to compiled code, unchecked.
+A class is looked up by name in a table, and never imported by name. The table has only
+those classes of scikit-learn that learn arrays and numbers and predict with NumPy. A
+tree or a support vector machine would pass indices from the file to compiled code,
+which does not check them.
 """
 
+from collections.abc import Collection
 from functools import partial
 from inspect import signature
+from typing import Any
 
+import torch
+from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.frozen import FrozenEstimator
@@ -91,11 +96,11 @@ _NETWORKS = {
         SmallConvNet,
     )
 }
-# Parameters that hold estimators; what is in them must be kept.
+# Parameters that hold estimators; a file must keep their values.
 _HOLD_ESTIMATORS = ("estimator", "steps")
-# A folder that a file names may not be one to read or write: joblib's has pickles.
+# A file must not choose the folders that are read or written: joblib's has pickles.
 _FOLDERS = ("checkpoint", "memory")
-# What load must find, so that predict finds it.
+# predict needs these attributes, so load checks that the file has them.
 _REQUIRED = {
     ConfidentClassifier: (),
     ConfidentClassifierCV: ("beta_", "best_estimator_"),
@@ -103,20 +108,20 @@ _REQUIRED = {
     OpenSetClassifier: ("detector_", "estimator_", "classes_", "threshold_"),
 }
 _MAX_OBJECTS = 1000
-# In the parameters of a network, such as widths of layers.
+# In the parameters of one network, such as the widths of its layers.
 _MAX_NUMBERS = 1000
 
 
-def join(path, name):
+def join(path: str, name: str) -> str:
     """Return the name of a parameter inside an estimator, as in `get_params`."""
     return f"{path}__{name}" if path else name
 
 
-def join_learnt(path, name):
-    """Return the name that parameters inside a learnt attribute have.
+def join_learnt(path: str, name: str) -> str:
+    """Return the name in `get_params` that belongs to a learned attribute.
 
-    It is the same for a fitted ``estimator_`` as for the parameter that it is a clone
-    of; a detector in an open-set classifier has the parameters of that.
+    A fitted ``estimator_`` is a clone of `estimator`, so both have the same name. The
+    detector of an open-set classifier has the parameters of that classifier.
     """
     if name == "detector_":
         return path
@@ -126,21 +131,18 @@ def join_learnt(path, name):
 
 
 class Writer(ValueWriter):
-    """Encode estimators.
+    """Encode estimators; list in `given` the parameters that load has to ask for."""
 
-    Attributes
-    ----------
-    given : list of str
-        Parameters that the caller of load must give.
-    """
-
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.given = []
-        self._seen = {}  # id -> number
+        self.given: list[str] = []
+        self._seen: dict[int, int] = {}  # id -> number
 
-    def attempt(self, value, name):
-        """Return ``{"kept": encoded value}``, or ``{}`` if there is no form for it."""
+    def attempt(self, value: Any, name: str) -> dict:
+        """Return ``{"kept": encoded value}``, or ``{}`` if a file cannot hold it.
+
+        A failed attempt leaves no tensors and no objects behind.
+        """
         n_tensors, n_seen = len(self.tensors), len(self._seen)
         try:
             return {"kept": self.encode(value, name)}
@@ -150,8 +152,8 @@ class Writer(ValueWriter):
                     del collected[key]
             return {}
 
-    def encode_other(self, value, name):
-        """Return the form of an object, or of a network's class or partial."""
+    def encode_other(self, value: Any, name: str) -> dict:
+        """Encode an object, the class of a network, or a partial of such a class."""
         if isinstance(value, type) and value in _NETWORKS.values():
             return {"network": value.__name__}
         if isinstance(value, partial) and value.func in _NETWORKS.values():
@@ -162,7 +164,8 @@ class Writer(ValueWriter):
             return self._encode_object(value, name)
         raise CannotKeep(f"{name or 'the estimator'} is {kind_of(value)}")
 
-    def _encode_object(self, value, path):
+    def _encode_object(self, value: BaseEstimator, path: str) -> dict:
+        """Encode an object once; if it comes again, refer to it by its number."""
         if id(value) in self._seen:
             return {"same": self._seen[id(value)]}
         self._seen[id(value)] = len(self._seen)
@@ -173,12 +176,12 @@ class Writer(ValueWriter):
         }
         if isinstance(value, ConfidentClassifier):
             node["state"] = classifier_state(self, value)
-        elif not isinstance(value, OODSource):  # as a parameter, it is never fitted
+        elif not isinstance(value, OODSource):  # a source in a parameter is not fitted
             node["state"] = self.attributes(value, path)
         return node
 
-    def _encode_param(self, owner, name, value, path):
-        """Return a parameter, or that it is given by the user."""
+    def _encode_param(self, owner: Any, name: str, value: Any, path: str) -> Any:
+        """Encode a parameter, or note that the user has to give it to load."""
         if name == "steps":
             return [[key, self.encode(step, join(path, key))] for key, step in value]
         if name == "device":
@@ -192,8 +195,8 @@ class Writer(ValueWriter):
             self.given.append(path)
         return node.get("kept", {"given": True})
 
-    def attributes(self, value, path):
-        """Return what an object has learnt."""
+    def attributes(self, value: BaseEstimator, path: str) -> dict:
+        """Encode the learned attributes of an object."""
         params = value.get_params(deep=False)
         return {
             name: self.encode(attribute, join_learnt(path, name))
@@ -202,10 +205,10 @@ class Writer(ValueWriter):
         }
 
 
-def _params_to_keep(value):
-    """Return parameters; of scikit-learn's classes, those that are not the default.
+def _params_to_keep(value: BaseEstimator) -> dict:
+    """Return the parameters of an object; for scikit-learn's, only the non-defaults.
 
-    Other versions may have no other parameters than this one, or other defaults.
+    Other versions of scikit-learn may lack some of the parameters of this one.
     """
     params = value.get_params(deep=False)
     if type(value) not in (*STEPS, Pipeline):
@@ -219,27 +222,27 @@ def _params_to_keep(value):
 
 
 class Reader(ValueReader):
-    """Decode estimators.
+    """Decode estimators, with the parameters `given` to load.
 
-    Parameters
-    ----------
-    tensors : dict of str to Tensor
-        Those of the file.
-    given : dict of str to object
-        Parameters that the caller of load gives.
-    device : str, torch.device or None
-        Where to put the networks; None: where the parameter says.
+    `device_param` replaces the parameter `device` of every classifier, unless it is
+    None.
     """
 
-    def __init__(self, tensors, given, device_param):
+    def __init__(
+        self,
+        tensors: dict[str, torch.Tensor],
+        given: dict[str, Any],
+        device_param: str | torch.device | None,
+    ) -> None:
         super().__init__(tensors)
         self.given = given
         self.device_param = device_param
-        self.device = None  # that of the classifier that is being read
-        self._objects_seen = []
+        # The device of the classifier that is being read.
+        self.device: torch.device | None = None
+        self._objects_seen: list[BaseEstimator | None] = []
 
-    def decode_other(self, node, name):
-        """Return an object, a network's class or a partial of it, or what is given."""
+    def decode_other(self, node: dict, name: str) -> Any:
+        """Return an object, a network's class or a partial of it, or a given value."""
         if "object" in node:
             return self._object(node, name)
         if "same" in node:
@@ -250,7 +253,8 @@ class Reader(ValueReader):
             return self.given[name]
         return super().decode_other(node, name)
 
-    def _network(self, node, name):
+    def _network(self, node: dict, name: str) -> type | partial:
+        """Return the class of a network, or a partial of it."""
         network = _NETWORKS[node["network"]]
         if "keywords" not in node:
             return network
@@ -259,14 +263,16 @@ class Reader(ValueReader):
             raise ValueError(f"{name} has more than {_MAX_NUMBERS} numbers")
         return partial(network, **keywords)
 
-    def _same(self, number, name):
+    def _same(self, number: int, name: str) -> BaseEstimator:
+        """Return an object that was decoded before."""
         if type(number) is not int or not 0 <= number < len(self._objects_seen):
-            raise ValueError(f"{name} is the same as nothing")
+            raise ValueError(f"{name} refers to an object that does not exist")
         if self._objects_seen[number] is None:
-            raise ValueError(f"{name} holds itself")
+            raise ValueError(f"{name} contains itself")
         return self._objects_seen[number]
 
-    def _object(self, node, path):
+    def _object(self, node: dict, path: str) -> BaseEstimator:
+        """Return an object with valid parameters and its learned attributes."""
         cls, number = _CLASSES[node["object"]], len(self._objects_seen)
         if number >= _MAX_OBJECTS:
             raise ValueError(f"it has more than {_MAX_OBJECTS} objects")
@@ -281,8 +287,8 @@ class Reader(ValueReader):
         self._objects_seen[number] = value
         return value
 
-    def _params(self, cls, nodes, path):
-        """Return the parameters of an object."""
+    def _params(self, cls: type, nodes: dict, path: str) -> dict:
+        """Return the decoded parameters of an object."""
         unknown = set(nodes) - set(signature(cls).parameters)
         if unknown:
             raise ValueError(f"{cls.__name__} has no parameter {min(unknown)[:50]!r}")
@@ -300,8 +306,19 @@ class Reader(ValueReader):
             params["device"] = self.device_param
         return params
 
-    def set_attributes(self, value, nodes, path, *, also_hidden=()):
-        """Set what an object has learnt; nothing that its class defines."""
+    def set_attributes(
+        self,
+        value: BaseEstimator,
+        nodes: dict,
+        path: str,
+        *,
+        also_hidden: Collection[str] = (),
+    ) -> None:
+        """Set the learned attributes of an object.
+
+        Refuse names that could change what its class does: parameters, methods and
+        everything else that the class defines.
+        """
         for name, node in nodes.items():
             if (
                 not name.isidentifier()
@@ -310,15 +327,15 @@ class Reader(ValueReader):
                 or name in signature(type(value)).parameters
                 or name in also_hidden
             ):
-                raise ValueError(f"{type(value).__name__} learns no {name[:50]!r}")
+                raise ValueError(f"{type(value).__name__} does not learn {name[:50]!r}")
             setattr(value, name, self.decode(node, join_learnt(path, name)))
         missing = set(_REQUIRED.get(type(value), ())) - set(nodes)
         if nodes and missing:
             raise ValueError(f"{type(value).__name__} lacks {min(missing)}")
 
 
-def _count(value):
-    """Return how many numbers and strings a nested value has."""
+def _count(value: Any) -> int:
+    """Return how many numbers and strings a nested value contains."""
     if isinstance(value, dict):
         return sum(map(_count, value.values()))
     return sum(map(_count, value)) if isinstance(value, list | tuple) else 1

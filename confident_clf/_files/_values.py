@@ -1,51 +1,44 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Plain values: numbers, strings, containers, arrays and tensors, there and back.
+"""Convert numbers, strings, containers, arrays and tensors to JSON and back.
 
-JSON has numbers, strings and lists. All else is a dict with one key that names its
-kind, so ``{"tuple": [1, 2]}`` is (1, 2).
+JSON has numbers, strings and lists. Any other value becomes a dict with one key that
+names its kind: ``{"tuple": [1, 2]}`` is (1, 2).
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 
 MAX_DEPTH = 50
-# Characters, so 64 MiB: NumPy gives every string of an array the room of the longest.
+# In characters: 64 MiB, as every string of a NumPy array takes as much memory as the
+# longest one.
 _MAX_STRINGS = 2**24
-# Not every torch and safetensors has these.
+# Some versions of torch and safetensors do not have the unsigned types.
 _SIGNED = {"uint16": "int16", "uint32": "int32", "uint64": "int64"}
 _SCALARS = (bool, int, float, str, type(None))
 
 
 class CannotKeep(Exception):
-    """A file has no form for a value; the argument says what it is."""
+    """A value cannot be stored in a file; the argument names the value."""
 
 
-def kind_of(value):
-    """Return how to call a value in a message."""
+def kind_of(value: object) -> str:
+    """Return what to call a value in an error message."""
     if isinstance(value, type):
         return value.__qualname__
     return getattr(value, "__qualname__", None) or f"a {type(value).__qualname__}"
 
 
 class ValueWriter:
-    """Encode values; collect tensors beside.
+    """Encode values as JSON; collect the tensors that they refer to in `tensors`."""
 
-    Attributes
-    ----------
-    tensors : dict of str to Tensor
-        What the encoded values refer to.
-    """
+    def __init__(self) -> None:
+        self.tensors: dict[str, torch.Tensor] = {}
 
-    def __init__(self):
-        self.tensors = {}
-
-    def encode(self, value, name):
-        """Return a value in terms of JSON; `name` says what it is.
-
-        Raises CannotKeep if there is no form for it.
-        """
+    def encode(self, value: Any, name: str) -> Any:
+        """Return a value as JSON, or raise CannotKeep, which names the value."""
         kind = type(value)
         if value is None or kind in (bool, str):
             return value
@@ -73,24 +66,24 @@ class ValueWriter:
             return {"device": None}
         return self.encode_other(value, name)
 
-    def encode_other(self, value, name):
-        """Return the form of what is no plain value."""
+    def encode_other(self, value: Any, name: str) -> Any:
+        """Encode a value that is not plain; subclasses override this."""
         raise CannotKeep(f"{name} is {kind_of(value)}")
 
-    def add(self, tensor, name):
-        """Return the name under which a tensor goes into the file."""
+    def add(self, tensor: torch.Tensor, name: str) -> str:
+        """Add a tensor and return its name in the file."""
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
             raise CannotKeep(f"{name} is a tensor of {tensor.layout}, {tensor.dtype}")
         key = f"{len(self.tensors)}.{name}"
-        # A copy, as safetensors refuses tensors that share memory.
+        # Copy it: safetensors refuses tensors that share memory.
         copy = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         self.tensors[key] = copy
         return key
 
-    def _encode_array(self, array, name):
-        """Return an array of numbers as a tensor, one of strings as a list."""
+    def _encode_array(self, array: np.ndarray, name: str) -> dict:
+        """Encode an array of numbers as a tensor, and one of strings as a list."""
         if array.dtype.kind in "biuf" and array.dtype.itemsize <= 8:
-            # How a matrix lies in memory decides how its products round.
+            # Keep the memory order of a matrix: it decides how its products round.
             turned = array.ndim > 1 and array.strides[0] < array.strides[-1]
             rows = array.T if turned else array
             native = rows.astype(array.dtype.newbyteorder("="), order="C")
@@ -110,25 +103,23 @@ class ValueWriter:
 
 
 class ValueReader:
-    """Decode what a ValueWriter encoded; each tensor once.
+    """Decode what a ValueWriter encoded.
 
-    Parameters
-    ----------
-    tensors : dict of str to Tensor
-        Those of the file. A file that used one twice could fill the memory.
+    Every tensor can be used only once. Otherwise a small file could use one tensor many
+    times and fill the memory.
     """
 
-    def __init__(self, tensors):
+    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         self.tensors = dict(tensors)
         self._depth = 0
 
-    def decode(self, node, name):
-        """Return the value of a node; `name` says what it is."""
+    def decode(self, node: Any, name: str) -> Any:
+        """Return the value of a node; errors call it `name`."""
         if isinstance(node, _SCALARS):
             return node
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise ValueError(f"{name} is nested more than {MAX_DEPTH} deep")
+            raise ValueError(f"{name} is nested more than {MAX_DEPTH} levels deep")
         try:
             if isinstance(node, list):
                 return [self.decode(item, name) for item in node]
@@ -136,8 +127,8 @@ class ValueReader:
         finally:
             self._depth -= 1
 
-    def _decode_tagged(self, node, name):
-        """Return the value of a node that names its kind."""
+    def _decode_tagged(self, node: dict, name: str) -> Any:
+        """Return the value of a dict whose key names its kind."""
         forms = {
             "float": self._float,
             "tuple": self._tuple,
@@ -155,74 +146,84 @@ class ValueReader:
                 return form(node[kind], name)
         return self.decode_other(node, name)
 
-    def decode_other(self, node, name):
-        """Return the value of what is no plain value."""
+    def decode_other(self, node: dict, name: str) -> Any:
+        """Decode a value that is not plain; subclasses override this."""
         raise ValueError(f"{name} is of an unknown kind, {list(node)[:3]}")
 
-    def take(self, key):
-        """Return a tensor, which nothing else may take."""
+    def take(self, key: str) -> torch.Tensor:
+        """Return a tensor and remove it, so that nothing else can use it."""
         if not isinstance(key, str) or key not in self.tensors:
-            raise ValueError(f"tensor {str(key)[:50]!r} is missing, or used twice")
+            raise ValueError(f"tensor {str(key)[:50]!r} is missing or used twice")
         return self.tensors.pop(key)
 
-    def _float(self, text, name):
+    def _float(self, text: str, name: str) -> float:
+        """Return one of the floats that JSON does not have."""
         if text not in ("nan", "inf", "-inf"):
-            raise ValueError(f"{name} is no number")
+            raise ValueError(f"{name} is not a number")
         return float(text)
 
-    def _tuple(self, items, name):
+    def _tuple(self, items: list, name: str) -> tuple:
+        """Return a tuple of decoded items."""
         return tuple(self._list(items, name))
 
-    def _dict(self, items, name):
+    def _dict(self, items: list, name: str) -> dict:
+        """Return a dict from pairs of keys and values."""
         return dict(self._list(items, name))
 
-    def _scalar(self, pair, name):
+    def _scalar(self, pair: list, name: str) -> np.generic:
+        """Return a NumPy scalar from its dtype and its value."""
         dtype, value = pair
         value = self.decode(value, name)
         if not isinstance(value, bool | int | float | str):
-            raise ValueError(f"{name} is no scalar")
+            raise ValueError(f"{name} is not a scalar")
         if isinstance(value, str):
             return np.str_(value)
         return self._dtype(dtype, name).type(value)
 
-    def _array(self, form, name):
+    def _array(self, form: list, name: str) -> np.ndarray:
+        """Return an array of numbers, with its dtype and its order in memory."""
         key, turned, unsigned = form
         array = self.take(key).numpy().copy()
         if unsigned is not None:
             if array.dtype.name != _SIGNED[unsigned]:
-                raise ValueError(f"{name} is no array of {unsigned}")
+                raise ValueError(f"{name} is not an array of {unsigned}")
             array = array.view(unsigned)
         return array.T if turned else array
 
-    def _strings(self, items, name):
+    def _strings(self, items: list[str], name: str) -> np.ndarray:
+        """Return an array of strings."""
         if not isinstance(items, list) or not all(isinstance(s, str) for s in items):
-            raise ValueError(f"{name} is no list of strings")
+            raise ValueError(f"{name} is not a list of strings")
         if len(items) * max(map(len, items), default=0) > _MAX_STRINGS:
-            raise ValueError(f"{name} has strings too long for an array")
+            raise ValueError(f"{name} has strings that are too long for an array")
         return np.array(items, dtype=str)
 
-    def _objects(self, items, name):
+    def _objects(self, items: list, name: str) -> np.ndarray:
+        """Return an array of decoded objects."""
         items = self._list(items, name)
         array = np.empty(len(items), dtype=object)
         array[:] = items
         return array
 
-    def _tensor(self, pair, name):
+    def _tensor(self, pair: list, name: str) -> torch.Tensor:
+        """Return a tensor, on the device of the classifier if it was not on the CPU."""
         key, on_device = pair
         tensor = self.take(key).clone()
         return tensor.to(self.device) if on_device else tensor
 
-    def _dtype(self, text, name):
+    def _dtype(self, text: str, name: str) -> np.dtype:
+        """Return a dtype of numbers or of objects."""
         dtype = np.dtype(text) if isinstance(text, str) else None
         if dtype is None or dtype.kind not in "biufO" or dtype.name != text:
-            raise ValueError(f"{name} has no dtype")
+            raise ValueError(f"{name} does not have a valid dtype")
         return dtype
 
-    def _device(self, _, name):
+    def _device(self, _: None, name: str) -> torch.device:
+        """Return the device of the classifier that is being read."""
         return self.device
 
-    def _list(self, items, name):
-        """Return decoded items, which must be a list."""
+    def _list(self, items: list, name: str) -> list:
+        """Return a list of decoded items."""
         if not isinstance(items, list):
-            raise ValueError(f"{name} is no list")
+            raise ValueError(f"{name} is not a list")
         return self.decode(items, name)

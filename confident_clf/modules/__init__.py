@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Networks: classifiers, generators and discriminators for rows and for images."""
+"""Networks for rows and images: classifiers, generators and discriminators."""
 
 from confident_clf.modules._conv import SmallConvNet
 from confident_clf.modules._dcgan import DCDiscriminator, DCGenerator

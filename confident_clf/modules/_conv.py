@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A small convolutional classifier: the default for images.
 
-No layer mixes the samples of a batch, as BatchNorm would real and generated images.
-Weight standardisation with GroupNorm is what matches BatchNorm without that.
+BatchNorm would mix real and generated images, so no layer looks at other samples of the
+batch. Weight standardisation with GroupNorm trains as well as BatchNorm.
 """
 
 import math
@@ -18,11 +18,17 @@ from confident_clf.modules._sizes import n_halvings
 class SmallConvNet(nn.Module):
     """Convolutional classifier for images of any size from 8x8 up.
 
-    Stages of two 3x3 convolutions and a 2x2 maximum, as many as leave maps of 4 to 7
-    pixels on the shorter side, then one hidden layer, with dropout before and after it.
-    Each convolution has standardised weights [1]_ and is followed by GroupNorm with one
-    group: that trains as well as BatchNorm, and no sample's logits depend on the others
-    of a batch.
+    Its layers, in order:
+
+    1. Stages, each of two 3x3 convolutions and a 2x2 max pooling. There are as many
+       stages as it takes to bring the shorter side down to 4 to 7 pixels. Every
+       convolution has standardised weights [1]_, then GroupNorm with one group, then
+       ReLU.
+    2. Dropout, a hidden fully connected layer with ReLU, and dropout again.
+    3. A fully connected layer that returns the logits.
+
+    The normalisation trains as well as BatchNorm, but the logits of a sample do not
+    depend on the other samples of the batch.
 
     Parameters
     ----------
@@ -31,11 +37,12 @@ class SmallConvNet(nn.Module):
     n_classes : int
         Number of logits.
     width : int, default=32
-        Channels of the first stage; each further stage doubles them, up to 8 times.
+        Channels of the first stage. Each further stage doubles them, up to 8 times
+        `width`.
     hidden : int, default=128
         Width of the hidden layer.
     dropout : float, default=0.25
-        Probability to drop a unit before and after the hidden layer.
+        Probability of dropping a unit, before and after the hidden layer.
 
     References
     ----------
@@ -75,36 +82,30 @@ class SmallConvNet(nn.Module):
         self.head = nn.Linear(hidden, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, (n, n_classes), of images."""
+        """Return the logits of images, (n, n_classes)."""
         return self.head(self.features(x))
 
 
 class StandardizedConv2d(nn.Conv2d):
-    """3x3 convolution whose filters have mean 0 and variance 1 each.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-        Numbers of channels.
-    """
+    """3x3 convolution; each filter is standardised to mean 0 and variance 1."""
 
     def __init__(self, n_in: int, n_out: int):
         super().__init__(n_in, n_out, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the convolution of images with the standardised filters."""
+        """Return the images convolved with the standardised filters."""
         weight = F.layer_norm(self.weight, self.weight.shape[1:])
         layout = torch.contiguous_format
         if self.weight.is_contiguous(memory_format=torch.channels_last):
             layout = torch.channels_last
-        # Neither layer_norm nor a single channel keeps the layout that was chosen.
+        # layer_norm loses the layout in memory, and so does an image of one channel.
         output = F.conv2d(x, weight.contiguous(memory_format=layout), padding=1)
         return output.contiguous(memory_format=layout)
 
 
 def _stage(n_in: int, n_out: int) -> nn.Sequential:
-    """Return two convolutions and a maximum that halves height and width."""
+    """Return two convolutions and a max pooling that halves height and width."""
     layers = []
     for channels in (n_in, n_out):
         layers += [

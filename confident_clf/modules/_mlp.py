@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def _dense_stack(sizes: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
-    """Return linear layers of the given sizes, each followed by an activation."""
+    """Return linear layers of these sizes, each followed by the activation."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), activation()]
@@ -17,12 +17,15 @@ def _dense_stack(sizes: Sequence[int], activation: type[nn.Module]) -> nn.Sequen
 
 
 class MLP(nn.Module):
-    """Fully connected classifier with rectified linear units.
+    """Fully connected classifier.
+
+    Its layers, in order: each hidden layer with ReLU, then a linear layer that returns
+    the logits.
 
     Parameters
     ----------
     input_shape : tuple of int
-        Shape of one sample; anything but a row is flattened.
+        Shape of one sample. Samples that are not rows are flattened.
     n_classes : int
         Number of logits.
     hidden : tuple of int, default=(128, 128)
@@ -49,15 +52,18 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, (n, n_classes), of samples."""
+        """Return the logits of samples, (n, n_classes)."""
         return self.head(self.features(x.flatten(1)))
 
 
 class MLPGenerator(nn.Module):
     """Fully connected generator of rows.
 
-    Its output is in standard units, one scale for every feature;
-    :class:`~confident_clf.sources.JointGAN` moves it to the units of the data.
+    Its layers, in order: each hidden layer with ReLU, then a linear layer that returns
+    the sample.
+
+    All features of its output have the same scale.
+    :class:`~confident_clf.sources.JointGAN` converts them to the units of the data.
 
     Parameters
     ----------
@@ -95,12 +101,15 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Fully connected discriminator of rows, with leaky rectified linear units.
+    """Fully connected discriminator of rows.
+
+    Its layers, in order: each hidden layer with LeakyReLU of slope 0.2, then a linear
+    layer that returns one logit.
 
     Parameters
     ----------
     input_shape : tuple of int
-        Shape of one sample; anything but a row is flattened.
+        Shape of one sample. Samples that are not rows are flattened.
     hidden : tuple of int, default=(64, 64)
         Widths of the hidden layers.
 
@@ -121,7 +130,7 @@ class MLPDiscriminator(nn.Module):
         self.head = nn.Linear(sizes[-1], 1)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer, the input of the pull-away term.
+        """Return the output of the last hidden layer, for the pull-away term.
 
         Parameters
         ----------
@@ -136,12 +145,12 @@ class MLPDiscriminator(nn.Module):
         return self.body(x.flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return one logit per sample, (n, 1): log-odds of being real."""
+        """Return one logit per sample, (n, 1): the log-odds of being real."""
         return self.head(self.features(x))
 
 
 class _LeakyReLU(nn.LeakyReLU):
-    """Leaky rectified linear unit with the slope of DCGAN."""
+    """Leaky ReLU with the slope that DCGAN uses."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(0.2)

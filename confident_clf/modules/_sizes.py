@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How often an image is halved on its way through a convolutional network."""
+"""How often a convolutional network halves its images."""
 
 MIN_IMAGE_SIZE = 8
 
 
 def n_halvings(height: int, width: int) -> int:
-    """Return how often the shorter side can be halved and keep at least 4 pixels."""
+    """Return how often the shorter side can be halved to no less than 4 pixels."""
     return min(height, width).bit_length() - 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""VGGNet [1]_, by default the 13 layers of the paper's reference recipe.
+"""VGGNet [1]_; the default is the VGG13 of the reference recipe.
 
 References
 ----------
@@ -14,25 +14,35 @@ from torch import Tensor, nn
 
 
 class VGG(nn.Module):
-    """VGG classifier without normalisation, three fully connected layers on top.
+    """VGG classifier without normalisation layers.
 
-    The defaults are the VGG13 of the reference recipe: stages of 3x3 convolutions with
-    64, 128, 256, 512 and 512 channels, each ending in a 2x2 maximum; then 512-512-K
-    with two dropouts. Weights are normal with a standard deviation of sqrt(2 / (9 *
-    channels)) in convolutions, of 0.01 in fully connected layers; biases are zero.
+    Its layers, in order:
+
+    1. Stages of 3x3 convolutions, each followed by ReLU. Every stage ends with a 2x2
+       max pooling.
+    2. Twice: dropout, then a hidden fully connected layer with ReLU.
+    3. A fully connected layer that returns the logits.
+
+    The defaults are the VGG13 of the reference recipe: five stages of two convolutions,
+    with 64, 128, 256, 512 and 512 channels, and hidden layers of 512 units.
+
+    Weights are drawn from a normal distribution with mean 0. Its standard deviation is
+    sqrt(2 / (9 * output channels)) for convolutions and 0.01 for fully connected
+    layers. Biases start at zero.
 
     Parameters
     ----------
     input_shape : tuple of (channels, height, width)
-        Shape of one image; every stage halves it, so that the default needs 32x32.
+        Shape of one image. Every stage halves height and width, so the default needs
+        at least 32x32 pixels.
     n_classes : int
         Number of logits.
-    stages : tuple of tuple of int, default: two layers in each of five stages
-        Output channels of the convolutions of each stage.
+    stages : tuple of tuple of int, default: two convolutions in each of five stages
+        Output channels of every convolution, one inner tuple per stage.
     hidden : int, default=512
-        Width of the fully connected layers.
+        Width of the two hidden layers.
     dropout : float, default=0.5
-        Probability to drop a unit before each of the two hidden layers.
+        Probability of dropping a unit, before each of the two hidden layers.
 
     Raises
     ------
@@ -67,7 +77,7 @@ class VGG(nn.Module):
         smallest = 2 ** len(stages)
         if min(size) < smallest:
             raise ValueError(
-                f"Images of {size[0]}x{size[1]} pixels are too small for a VGG of "
+                f"Images of {size[0]}x{size[1]} pixels are too small for a VGG with "
                 f"{len(stages)} stages, which needs {smallest}x{smallest}. Pass fewer "
                 "stages, or enlarge the images."
             )
@@ -91,7 +101,7 @@ class VGG(nn.Module):
         self.apply(_init_reference)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, (n, n_classes), of images."""
+        """Return the logits of images, (n, n_classes)."""
         return self.head(self.features(x))
 
 

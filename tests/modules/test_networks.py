@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tests of the networks: shapes, sizes, and what each layer must see."""
+"""Tests of the networks: shapes, sizes, layers and initial weights."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SHAPES = [(1, 8, 8), (3, 32, 32), (1, 28, 28), (2, 9, 17), (4, 31, 8), (5, 65, 6
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_image_networks_fit_any_size(shape):
-    """Check input and output shapes for sizes that are no power of two."""
+    """Check input and output shapes, also for sizes that are not powers of two."""
     x = torch.zeros(2, *shape)
     assert SmallConvNet(shape, 7, width=4)(x).shape == (2, 7)
     assert DCDiscriminator(shape, width=4)(x).shape == (2, 1)
@@ -40,7 +40,7 @@ def test_dense_networks_fit_any_shape(shape):
 
 
 def test_dcgan_is_the_reference_for_32x32():
-    """Check the layers of the reference recipe: G 100-512-256-128-3, D 3-...-1."""
+    """Check the channels of the reference recipe: G 100-512-256-128-3, D 3-...-1."""
     generator = DCGenerator(100, (3, 32, 32))
     discriminator = DCDiscriminator((3, 32, 32))
 
@@ -77,7 +77,7 @@ def test_generator_covers_every_pixel_of_odd_sizes():
 
 
 def test_filters_are_standardised():
-    """Check a convolution against one whose filters were standardised by hand."""
+    """Check the convolution against one with filters that NumPy standardised."""
     torch.manual_seed(0)
     layer, x = StandardizedConv2d(3, 5).double(), torch.randn(2, 3, 6, 6).double()
     with torch.no_grad():
@@ -99,7 +99,7 @@ def test_default_classifiers_have_no_batch_norm():
 
 
 def test_discriminator_logit_comes_from_its_features():
-    """Check that `features` is what the last layer sees."""
+    """Check that `features` is the input of the last layer."""
     torch.manual_seed(0)
     x = torch.randn(3, 2, 8, 8)
     discriminator = DCDiscriminator((2, 8, 8), width=4).eval()
@@ -118,7 +118,7 @@ def count(network):
 
 
 def test_parameter_counts_of_the_reference_recipe():
-    """Check VGG13 and DCGAN for 32x32x3 against torchvision and against sums."""
+    """Check VGG13 against torchvision, and DCGAN against a count by hand."""
     vgg = VGG((3, 32, 32), 10)
     assert count(vgg.features) == count(vgg13(weights=None).features) == 9_404_992
     assert count(vgg.head) == 2 * (512 * 512 + 512) + 512 * 10 + 10
@@ -129,7 +129,7 @@ def test_parameter_counts_of_the_reference_recipe():
 
 
 def test_vgg_is_drawn_as_the_reference():
-    """Check the spread of the weights, and that biases are zero."""
+    """Check the standard deviation of the weights, and that biases are zero."""
     torch.manual_seed(0)
     vgg = VGG((3, 32, 32), 10)
     for layer in vgg.modules():
@@ -144,7 +144,7 @@ def test_vgg_is_drawn_as_the_reference():
 
 
 def test_vgg_of_other_sizes():
-    """Check fewer stages on smaller images, and the error for too small ones."""
+    """Check fewer stages on small images, and the error if images are too small."""
     vgg = VGG((1, 9, 17), 3, stages=((4,), (8, 8)), hidden=16)
     assert vgg(torch.zeros(2, 1, 9, 17)).shape == (2, 3)
     with pytest.raises(ValueError, match=r"28x28 .* 5 stages, which needs 32x32"):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tests of ``load`` on files that are damaged or hostile.
+"""Tests of ``load`` with damaged and hostile files.
 
-Whatever is in a file, `load` returns an estimator or raises ValueError, in memory that
-is bounded, and executes nothing from it.
+Whatever a file contains, `load` returns an estimator or raises ValueError. It needs
+limited memory and executes nothing from the file.
 """
 
 import copy
@@ -24,13 +24,13 @@ from confident_clf._files import _container
 
 DATA = (Path(__file__).parents[1] / "data" / "format_1.safetensors").read_bytes()
 KEY = "confident_clf"
-# A file of 22 kB may take no more than this.
+# Loading a file of 22 kB may take no more memory than this.
 MAX_MEMORY = 2**29
 
 
 @contextmanager
 def limited_memory():
-    """Let allocations fail that go far beyond what is in use."""
+    """Let allocations fail if they go far beyond the memory in use."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
     resource.setrlimit(resource.RLIMIT_AS, (in_use + MAX_MEMORY, hard))
@@ -42,7 +42,7 @@ def limited_memory():
 
 @pytest.fixture
 def outcome(tmp_path):
-    """Return a function from the bytes of a file to an error's message, or "loaded"."""
+    """Return a function that loads bytes: it returns the error message or "loaded"."""
     path = tmp_path / "it.safetensors"
 
     def of(data):
@@ -68,7 +68,7 @@ def opened():
 
 
 def sealed(header, tensors):
-    """Return the bytes of a file with a right checksum: a forger makes one too."""
+    """Return the bytes of a file with a valid checksum, which a forger can make too."""
     text = header if isinstance(header, str) else json.dumps(header)
     checksum = _container._checksum(text, tensors)
     return serialize(tensors, {KEY: text, "sha256": checksum})
@@ -163,7 +163,7 @@ def forged_tensors(rng):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_damaged_and_hostile_files(kind, n, most_loaded, outcome):
-    """Check 2,000 files: a ValueError, or an estimator where that still makes sense."""
+    """Check 2,000 files: a ValueError, or an estimator if the file is still valid."""
     rng = random.Random(0)
     outcomes = [outcome(kind(rng)) for _ in range(n)]
     messages = [message for message in outcomes if message != "loaded"]
@@ -173,7 +173,7 @@ def test_damaged_and_hostile_files(kind, n, most_loaded, outcome):
 
 
 def test_an_untouched_file_loads(outcome):
-    """Check that what the other tests do to a file is why it is refused."""
+    """Check that the file loads, so the other tests fail only for their changes."""
     assert outcome(DATA) == "loaded"
     assert outcome(sealed(*opened())) == "loaded"
 
@@ -201,7 +201,7 @@ def with_network(keywords):
 
 
 def with_state(key, value):
-    """Return a change of the header: something else that the classifier has learnt."""
+    """Return a change of the header: another learned attribute of the classifier."""
     return lambda header: classifier(header)["state"].update({key: value})
 
 
@@ -211,7 +211,7 @@ def with_learnt(name, value):
 
 
 def with_net(key, value):
-    """Return a change of the header: something else about the net."""
+    """Return a change of the header: another property of the net."""
     return lambda header: classifier(header)["state"]["net"].update({key: value})
 
 
@@ -243,14 +243,17 @@ BOMBS = {
     ),
     "large strings": (
         with_state("classes_", {"strings": ["a"] * 50_000 + ["a" * 50_000]}),
-        "strings too long",
+        "strings that are too long",
     ),
     "many outputs": (with_net("n_outputs", 2**40), "outputs does not fit classes_"),
-    "deep nesting": (with_learnt("x_", DEEP), "nested more than 50 deep"),
+    "deep nesting": (with_learnt("x_", DEEP), "nested more than 50 levels deep"),
     "many objects": (with_learnt("x_", MANY), "more than 1000 objects"),
-    "a method": (with_learnt("predict", 1), "OpenSetClassifier learns no 'predict'"),
-    "a class": (with_learnt("__class__", 1), "learns no '__class__'"),
-    "itself": (with_learnt("x_", {"same": 0}), "x holds itself"),
+    "a method": (
+        with_learnt("predict", 1),
+        "OpenSetClassifier does not learn 'predict'",
+    ),
+    "a class": (with_learnt("__class__", 1), "does not learn '__class__'"),
+    "itself": (with_learnt("x_", {"same": 0}), "x contains itself"),
     "unknown class": (
         with_learnt("x_", {"object": "Popen", "params": {}, "state": {}}),
         "KeyError",
@@ -272,7 +275,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_what_a_header_may_not_ask_for(name, outcome):
-    """Check that each limit holds, and says so."""
+    """Check that each limit holds, and that the error names it."""
     change, message = BOMBS[name]
     header, tensors = opened()
     change(header)
@@ -282,36 +285,36 @@ def test_what_a_header_may_not_ask_for(name, outcome):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[" * 100_000, "is no JSON"),
-        ("1" * 100_000, "is no JSON"),
-        ('{"format": NaN}', "NaN is no JSON"),
-        ("[]", "names no format"),
-        ("[" + "{}," * 10**6 + "{}]", "names no format"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("1" * 100_000, "is not valid JSON"),
+        ('{"format": NaN}', "is not valid JSON: JSON does not have NaN"),
+        ("[]", "does not name a format"),
+        ("[" + "{}," * 10**6 + "{}]", "does not name a format"),
         ("{" * 3 * 2**20, "header has"),
     ],
     ids=["deep", "long number", "nan", "list", "many", "oversized"],
 )
 def test_headers_that_are_no_headers(text, message, outcome):
-    """Check headers that JSON parsers choke on."""
+    """Check that headers are refused if JSON parsers choke on them."""
     if message == "header has":
         text = text + "}" * 2**20
     assert message in outcome(sealed(text, {}))
 
 
 def test_a_tensor_used_twice(outcome):
-    """Check that a small file cannot be copied into a large one."""
+    """Check that a small file cannot fill the memory by using one tensor often."""
     header, tensors = opened()
     node = header["estimator"]["state"]["classes_"]
     tensors["big"] = torch.zeros(2**20)
     node = {"array": ["big", False, None]}
     header["estimator"]["state"]["x_"] = [node] * 1000
-    assert "'big' is missing, or used twice" in outcome(sealed(header, tensors))
+    assert "'big' is missing or used twice" in outcome(sealed(header, tensors))
     header["estimator"]["state"].pop("x_")
-    assert "'big' belongs to nothing" in outcome(sealed(header, tensors))
+    assert "'big' does not belong to anything" in outcome(sealed(header, tensors))
 
 
 def test_too_many_tensors(outcome):
-    """Check the limit on tensors, which comes before they are made."""
+    """Check that too many tensors are refused before any is created."""
     header, tensors = opened()
     tensors |= {str(i): torch.zeros(0) for i in range(10_001)}
     assert "tensors, more than 10000" in outcome(sealed(header, tensors))
@@ -324,17 +327,19 @@ def test_an_estimator_that_is_not_fitted(outcome):
     header = {"format": 1, "versions": {}, "given": [], "estimator": node}
     assert "is not fitted yet" in outcome(sealed(header, {}))
     header["estimator"] = inner
-    assert "no estimator that save writes" in outcome(sealed(header, {}))
+    assert "does not contain an estimator that save writes" in outcome(
+        sealed(header, {})
+    )
     node["state"] = {"threshold_": 0.5}
     header["estimator"] = node
     assert "OODDetector lacks calibration_scores_" in outcome(sealed(header, {}))
 
 
 def test_one_bit(outcome):
-    """Check that the checksum finds a single bit in the weights."""
+    """Check that the checksum finds a single wrong bit in the weights."""
     data = bytearray(DATA)
     data[-5] ^= 1
-    assert "it was damaged since it was written" in outcome(bytes(data))
+    assert "it was damaged after it was written" in outcome(bytes(data))
 
 
 class Bomb:
@@ -345,7 +350,7 @@ class Bomb:
 
 
 def test_pickles_are_no_files(outcome, tmp_path, monkeypatch):
-    """Check that load executes no pickle, of joblib or torch or within the file."""
+    """Check that load refuses pickles, also those of torch, and executes nothing."""
     monkeypatch.chdir(tmp_path)
     torch.save({"a": Bomb()}, "it.pt")
     for data in (pickle.dumps(Bomb()), Path("it.pt").read_bytes()):
@@ -354,11 +359,11 @@ def test_pickles_are_no_files(outcome, tmp_path, monkeypatch):
 
 
 def test_what_is_no_file(tmp_path):
-    """Check folders, pipes, files too large and files that are not there."""
-    with pytest.raises(ValueError, match="is no regular file"):
+    """Check folders, pipes, files that are too large and files that do not exist."""
+    with pytest.raises(ValueError, match="is not a regular file"):
         load(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="is no regular file"):
+    with pytest.raises(ValueError, match="is not a regular file"):
         load(tmp_path / "pipe")
     with open(tmp_path / "sparse", "wb") as file:
         file.truncate(2**40)
