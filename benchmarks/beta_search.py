@@ -15,13 +15,21 @@ search costs is in benchmarks/speed.py, section "beta".
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from quality import RESULTS, environment, made_with, table
-from selection import load
+from _report import (
+    RESULTS,
+    made_with,
+    mean_and_largest,
+    mean_and_spread,
+    read,
+    table,
+    versions,
+    write,
+)
+from _tasks import load_for_search
 from sklearn.model_selection import GridSearchCV
 
 from confident_clf import ConfidentClassifier, ConfidentClassifierCV
@@ -71,7 +79,7 @@ SEARCHES = {
 
 def run(source, seed, data):
     """Return the figures of all betas, and what each search chooses."""
-    X, y, X_test, y_test, unknown = load("digits", data, seed)
+    X, y, X_test, y_test, unknown = load_for_search("digits", data, seed)
     scorers = {name: make_ood_scorer(X_ood=X_ood) for name, X_ood in unknown.items()}
     candidates = {"cross entropy": {"ood_source": None}}
     candidates |= {f"beta={b:g}": {"beta": b, "ood_source": source} for b in BETAS}
@@ -89,7 +97,7 @@ def run(source, seed, data):
     return {
         "source": source,
         "seed": seed,
-        **environment(),
+        **versions(),
         "figures": figures,
         "picks": picks,
     }
@@ -119,7 +127,7 @@ def _candidate_table(runs):
     rows = []
     for name in runs[0]["figures"]:
         values = [[r["figures"][name][c] for r in runs] for c in columns]
-        cells = [f"{np.mean(v):.4f} ± {np.std(v):.4f}" for v in values]
+        cells = [mean_and_spread(v, 4, ddof=0) for v in values]
         rows.append([name, *cells])
     return table(["candidate", *heads], rows)
 
@@ -137,7 +145,7 @@ def _search_table(runs):
                 max(f[name] for f in r["figures"].values()) - r["figures"][pick][name]
                 for r, pick in zip(runs, picks, strict=True)
             ]
-            cells.append(f"{np.mean(regrets):.4f} ({max(regrets):.4f})")
+            cells.append(mean_and_largest(regrets, 4))
         rows.append([rule, ", ".join(picks), *cells])
     return table(["chosen by", "by seed", *(f"regret, {s}" for s in sets)], rows)
 
@@ -151,16 +159,13 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "beta_search.json"
-    results = json.loads(path.read_text()) if path.exists() else []
+    results = read(args.out, "beta_search")
     done = {(r["source"], r["seed"]) for r in results}
     for source in args.sources:
         for seed in args.seeds:
             if (source, seed) not in done:
                 results.append(run(source, seed, args.data))
-                path.write_text(json.dumps(results, indent=1) + "\n")
-                (args.out / "beta_search.md").write_text(to_markdown(results))
+                write(args.out, "beta_search", results, to_markdown(results))
                 print(source, seed, results[-1]["picks"], flush=True)
     print(to_markdown(results))
 

@@ -20,7 +20,6 @@ already is not run again.
 """
 
 import argparse
-import json
 import time
 from functools import partial
 from pathlib import Path
@@ -28,9 +27,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from _report import RESULTS, read, versions, write
 from figure1_report import draw, to_markdown
 from image_sets import digits, grey, load, padded, photographs
-from quality import RESULTS, environment
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import expected_calibration_error, ood_report
@@ -260,7 +259,7 @@ def run(which, data, device, n_images=None, n_epochs=None):
     known = {"known": X_test[: sizes["n_known"]]}
     return {
         **dict(zip(KEYS, which, strict=True)),
-        **environment(),
+        **versions(),
         "device": str(clf.net_.device),
         "n_train": len(X),
         "epochs": clf.n_epochs_,
@@ -292,12 +291,9 @@ def todo(args):
     ]
 
 
-def write(results, out):
+def write_all(results, out):
     """Write JSON, tables and the chart."""
-    out.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(result) for result in results]
-    (out / "figure1.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
-    (out / "figure1.md").write_text(to_markdown(results))
+    write(out, "figure1", results, to_markdown(results), one_a_line=True)
     draw(results, out)
 
 
@@ -317,8 +313,7 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, help="to try it out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
-    path = args.out / "figure1.json"
-    results = json.loads(path.read_text()) if path.exists() else []
+    results = read(args.out, "figure1")
     done = {key(result) for result in results}
     runs = (
         joblib.delayed(run)(which, args.data, args.device, args.images, args.epochs)
@@ -328,9 +323,9 @@ def main(arguments=None):
     parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
     for result in parallel(runs):
         results.append(result)
-        write(results, args.out)
+        write_all(results, args.out)
         print(*key(result), f"{result['seconds']} s", flush=True)
-    write(results, args.out)
+    write_all(results, args.out)
 
 
 if __name__ == "__main__":

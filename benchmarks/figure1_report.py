@@ -3,7 +3,7 @@
 
 import matplotlib
 import numpy as np
-from quality import made_with, table
+from _report import made_with, mean_and_spread, table
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -128,14 +128,6 @@ def _regimes(runs):
     return [*(name for name in COLORS if name in there), *sorted(there - COLORS.keys())]
 
 
-def _cell(values, digits=3):
-    """Return mean and spread of some figures."""
-    mean = f"{np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
-
-
 def _accuracy(runs):
     """Return the lines of the table of accuracy, calibration and time."""
     rows = []
@@ -143,9 +135,9 @@ def _accuracy(runs):
         of_regime = of(runs, regime=regime)
         seeds = " ".join(str(r["seed"]) for r in of_regime)
         cells = [
-            _cell([r["accuracy"] for r in of_regime], 4),
-            _cell([r["ece"] for r in of_regime]),
-            _cell([r["seconds"] for r in of_regime], 0),
+            mean_and_spread([r["accuracy"] for r in of_regime], 4),
+            mean_and_spread([r["ece"] for r in of_regime]),
+            mean_and_spread([r["seconds"] for r in of_regime], 0),
         ]
         rows.append([regime, seeds, *cells])
     return table(["training", "seeds", "accuracy", "ECE", "fit, s"], rows)
@@ -158,7 +150,9 @@ def _by_set(runs, task):
         rows = []
         for regime in _regimes(runs):
             reports = [r["reports"]["msp"][name] for r in of(runs, regime=regime)]
-            cells = [_cell([report[key] for report in reports]) for key in METRICS]
+            cells = [
+                mean_and_spread([report[key] for report in reports]) for key in METRICS
+            ]
             mark = " (seen)" if is_seen(task, regime, name) else ""
             rows.append([regime + mark, *cells])
         lines += ["", f"{name}, maximum class probability.", ""]

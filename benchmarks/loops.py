@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from confident_clf import ConfidentClassifier
+from confident_clf._training._fit import train
 from confident_clf.modules import DCDiscriminator, DCGenerator
 from confident_clf.sources import JointGAN
 
@@ -87,12 +88,9 @@ def epoch_of(X, y, **params):
     """Return a function that trains one more epoch of a classifier."""
     clf = ConfidentClassifier(**params, random_state=0, lr_schedule=None)
     clf.partial_fit(X[:8], y[:8], classes=np.unique(y))
-    return partial(one_pass, clf.net_, torch.from_numpy(X), torch.from_numpy(y))
-
-
-def one_pass(net, x, y):
-    """Train an epoch without what a call of fit does around it."""
-    net.fit_tensors(x, y, None, epochs=1)
+    # Not `partial_fit`, which would add its checks of the data to each epoch.
+    x, labels = torch.from_numpy(X), torch.from_numpy(y)
+    return partial(train, clf.net_, x, labels, None, epochs=1)
 
 
 def images(shape, n, seed=0):

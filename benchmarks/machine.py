@@ -152,12 +152,11 @@ def gpu(args):
     X, y = images(SHAPE, BATCH * args.steps)
     plain = textbook(VGG, SHAPE, 10, WIDTH, args.device)
     ours = {"module": VGG, "batch_size": BATCH, "device": args.device}
-    gan, shared = dcgan(WIDTH), {"share_samples": True}
+    gan = dcgan(WIDTH)
     sides = {
         "textbook, float32": plain_epoch(plain.step, X, y, BATCH, args.device),
         "ours, defaults": epoch_of(X, y, ood_source=gan(), **ours),
         "ours, compiled": epoch_of(X, y, ood_source=gan(), compile=True, **ours),
-        "ours, shared samples": epoch_of(X, y, ood_source=gan(**shared), **ours),
         "ours, cross entropy": epoch_of(X, y, ood_source=None, **ours),
     }
     rows = compare("GPU, joint step", sides, args.repeats, "ms", args.steps)

@@ -9,9 +9,6 @@ docs/results/quality.json and quality.md.
 """
 
 import argparse
-import json
-import platform
-import subprocess
 import time
 import warnings
 from itertools import pairwise
@@ -19,18 +16,13 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import sklearn
-import skorch
 import torch
-from image_sets import load
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+from _report import RESULTS, made_with, mean_and_spread, read, table, versions, write
+from _tasks import EPOCHS, TASKS
 from torch import nn
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import expected_calibration_error, ood_report
-
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 class BatchNormNet(nn.Sequential):
@@ -74,7 +66,6 @@ REGIMES = {
         "noise, BatchNorm": {"ood_source": "noise", "module": BatchNormNet},
     },
 }
-EPOCHS = {"digits": 50, "fashion": 10, "cifar": 10}
 TITLES = {
     "digits": "scikit-learn's digits: 0-4 known (60 % train, 40 % test), 5-9 unknown "
     '("explicit" trains on 60 % of them; all are tested on the other 40 %)',
@@ -94,68 +85,7 @@ COLUMNS = {
     "ece": "ECE",
     "seconds": "fit, s",
 }
-
-
-def digits(data, seed):
-    """Return train X, y, test X, y, unknown to train on, unknown to test on."""
-    X, y = load_digits(return_X_y=True)
-    X = (X / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    known = y < 5
-    X_train, X_test, y_train, y_test = train_test_split(
-        X[known], y[known], test_size=0.4, stratify=y[known], random_state=seed
-    )
-    seen, unseen = train_test_split(
-        X[~known], test_size=0.4, stratify=y[~known], random_state=seed
-    )
-    return X_train, y_train, X_test, y_test, seen, unseen
-
-
-def fashion(data, seed):
-    """Return train X, y, test X, y, unknown to train on, unknown to test on."""
-    return (
-        *load(data, "fashion_mnist_train", 10_000),
-        *load(data, "fashion_mnist_test"),
-        load(data, "mnist_train", 10_000)[0],
-        load(data, "mnist_test")[0],
-    )
-
-
-def cifar(data, seed):
-    """Return train X, y, test X, y, unknown to train on, unknown to test on."""
-    return (
-        *load(data, "cifar10_train", 20_000),
-        *load(data, "cifar10_test"),
-        load(data, "tinyimagenet_val")[0],
-        load(data, "streetview_chars")[0],
-    )
-
-
-LOADERS = {"digits": digits, "fashion": fashion, "cifar": cifar}
-
-
-def environment():
-    """Return what the figures depend on beside the data."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    return {
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "skorch": skorch.__version__,
-    }
-
-
-def made_with(results, *more):
-    """Return the environments of results, and more of their entries, in words."""
-    names = [*environment(), *more]
-    return "; ".join(
-        sorted({", ".join(f"{name} {r[name]}" for name in names) for r in results})
-    )
+DIGITS = {"accuracy": 4, "seconds": 0}  # after the point; 3 for the other columns
 
 
 def run(task, regime, seed, data):
@@ -163,7 +93,7 @@ def run(task, regime, seed, data):
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*has BatchNorm")
     params = REGIMES[task][regime]
-    X, y, X_test, y_test, seen, unseen = LOADERS[task](data, seed)
+    X, y, X_test, y_test, seen, unseen = TASKS[task](data, seed)
     clf = ConfidentClassifier(**params, max_epochs=EPOCHS[task], random_state=seed)
     start = time.perf_counter()
     clf.fit(X, y, X_ood=seen if params.get("ood_source") == "explicit" else None)
@@ -177,7 +107,7 @@ def run(task, regime, seed, data):
         "task": task,
         "regime": regime,
         "seed": seed,
-        **environment(),
+        **versions(),
         "accuracy": clf.score(X_test, y_test),
         "ece": ece,
         "seconds": seconds,
@@ -206,33 +136,18 @@ def to_markdown(results):
             runs = [r for r in rows if r["regime"] == regime]
             if runs:
                 seeds = " ".join(str(r["seed"]) for r in runs)
-                figures = [_cell([r[key] for r in runs], key) for key in COLUMNS]
+                figures = [
+                    mean_and_spread([r[name] for r in runs], DIGITS.get(name, 3))
+                    for name in COLUMNS
+                ]
                 cells.append([regime, seeds, *figures])
         lines += table(["regime", "seeds", *COLUMNS.values()], cells)
     return "\n".join(lines) + "\n"
 
 
-def table(header, rows):
-    """Return the lines of a table."""
-    return [
-        f"| {' | '.join(header)} |",
-        "|---" * len(header) + "|",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
-
-
 def key(result):
     """Return what tells a result from others."""
     return result["task"], result["regime"], result["seed"]
-
-
-def _cell(values, key):
-    """Return mean and spread of one figure."""
-    digits = 0 if key == "seconds" else 4 if key == "accuracy" else 3
-    mean = f"{np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
 def main():
@@ -245,7 +160,6 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="fits at once")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     todo = [
         (task, regime, seed)
         for seed in args.seeds
@@ -253,15 +167,13 @@ def main():
         for regime in REGIMES[task]
         if not args.regimes or regime in args.regimes
     ]
-    path = args.out / "quality.json"
-    results = json.loads(path.read_text()) if path.exists() else []
+    results = read(args.out, "quality")
     fits = (joblib.delayed(run)(*which, args.data) for which in todo)
     parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
     for result in parallel(fits):
         results = [r for r in results if key(r) != key(result)] + [result]
         results.sort(key=key)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (args.out / "quality.md").write_text(to_markdown(results))
+        write(args.out, "quality", results, to_markdown(results))
         print(
             *(f"{result[k]}" for k in ("task", "regime", "seed", "auroc")), flush=True
         )

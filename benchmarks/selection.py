@@ -21,14 +21,23 @@ Fashion-MNIST 3 and CIFAR-10 2: on one idle thread of a CPU 4 minutes for digits
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
-from quality import LOADERS, RESULTS, environment, made_with, table
+from _report import (
+    RESULTS,
+    made_with,
+    mean_and_largest,
+    mean_and_spread,
+    read,
+    table,
+    versions,
+    write,
+)
+from _tasks import EPOCHS, load_for_search
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import make_ood_scorer
@@ -42,8 +51,6 @@ CANDIDATES = {
     "beta=1": {"beta": 1.0},
 }
 DEFAULT = "beta=0.1"
-EPOCHS = {"digits": 50, "fashion": 10, "cifar": 10}
-LIMITS = {"digits": None, "fashion": 5_000, "cifar": 4_000}
 N_HELD_OUT = {"digits": 1, "fashion": 2, "cifar": 2}
 N_SPLITS = {"digits": 5, "fashion": 3, "cifar": 2}
 # What to pick a candidate by.
@@ -62,24 +69,10 @@ TITLES = {
 }
 
 
-def load(task, data, seed):
-    """Return train X, y, test X, y and the sets of unknown test samples by name."""
-    X, y, X_test, y_test, seen, unseen = LOADERS[task](data, seed)
-    X, y = X[: LIMITS[task]], y[: LIMITS[task]]
-    unknown = {"gaussian noise": "gaussian"}
-    if task == "digits":
-        unknown["digits 5-9"] = unseen
-    elif task == "fashion":
-        unknown["MNIST"] = unseen
-    else:
-        unknown |= {"street-view characters": unseen, "Tiny ImageNet": seen}
-    return X, y, X_test, y_test, unknown
-
-
 def run(task, seed, split, data):
     """Return the figures of all candidates, on all data or without some classes."""
     torch.set_num_threads(1)
-    X, y, X_test, y_test, unknown = load(task, data, seed)
+    X, y, X_test, y_test, unknown = load_for_search(task, data, seed)
     scorers = {name: make_ood_scorer(X_ood=X_ood) for name, X_ood in unknown.items()}
     results = []
     if split is not None:
@@ -99,7 +92,7 @@ def run(task, seed, split, data):
         auroc = {name: score(clf, X_test, y_test) for name, score in scorers.items()}
         which = {"task": task, "candidate": candidate, "seed": seed, "split": split}
         figures = {"accuracy": clf.score(X_test, y_test), "auroc": auroc}
-        results.append({**which, **environment(), "seconds": seconds, **figures})
+        results.append({**which, **versions(), "seconds": seconds, **figures})
     return results
 
 
@@ -215,7 +208,7 @@ def _candidate_table(results, task):
         runs = [r for r in full if r["candidate"] == candidate]
         columns = [[r["accuracy"] for r in runs]]
         columns += [[r["auroc"][name] for r in runs] for name in sets]
-        cells = [f"{np.mean(c):.3f} ± {np.std(c):.3f}" for c in columns]
+        cells = [mean_and_spread(c, ddof=0) for c in columns]
         rows.append([candidate, *cells])
     header = ["candidate", "accuracy", *(f"AUROC, {name}" for name in sets)]
     return lines + table(header, rows)
@@ -231,7 +224,7 @@ def _regret_table(rows):
         cells = []
         for name in sets:
             values = [row[4] for row in of_rule if row[1] == name]
-            cells.append(f"{np.mean(values):.3f} ({np.max(values):.3f})")
+            cells.append(mean_and_largest(values))
         cells_by_rule.append([rule, chosen, *cells])
     header = ["picked by", "picks, by seed", *(f"regret, {s}" for s in sets)]
     return table(header, cells_by_rule)
@@ -246,9 +239,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="fits at once")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "selection.json"
-    results = json.loads(path.read_text()) if path.exists() else []
+    results = read(args.out, "selection")
     done = {key(r)[:3] for r in results}
     todo = [
         (task, seed, split)
@@ -261,8 +252,7 @@ def main():
     parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
     for five in parallel(runs):
         results = sorted([*results, *five], key=key)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (args.out / "selection.md").write_text(to_markdown(results))
+        write(args.out, "selection", results, to_markdown(results))
         for result in five:
             print(*key(result), result["auroc"], flush=True)
     print(to_markdown(results))

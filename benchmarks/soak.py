@@ -14,7 +14,6 @@ and soak.md, the plot to docs/images/soak.png.
 import argparse
 import contextlib
 import gc
-import json
 import os
 import pickle
 import tempfile
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from quality import RESULTS, environment
+from _report import RESULTS, table, versions, write
 from scipy.stats import theilslopes
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -161,8 +160,8 @@ def soak(minutes):
     return points
 
 
-def table(points, versions):
-    """Return the results in Markdown."""
+def to_markdown(points, made_with):
+    """Return the report."""
     n_loops, end = len(points) - 1, points[-1]["minute"]
     first = max(1, round(WARM_UP * n_loops))
     warm = points[first:]
@@ -174,23 +173,22 @@ def table(points, versions):
         f"The slopes are medians over all pairs of points from loop {first} on, with "
         "95 % intervals (Theil-Sen).",
         "",
-        f"| | start | loop {first} | end | slope per 100 loops | slope per hour |",
-        "|---|---|---|---|---|---|",
     ]
+    slopes = ["slope per 100 loops", "slope per hour"]
+    header, rows = ["", "start", f"loop {first}", "end", *slopes], []
     for name, title in COUNTS.items():
         values = [point[name] for point in warm]
         hours = [point["minute"] / 60 for point in warm]
         loops = np.arange(len(warm)) / 100
-        slopes = " | ".join(
+        slopes = [
             "{0:+.2f} ({2:+.2f} to {3:+.2f})".format(*theilslopes(values, x))
             for x in (loops, hours)
-        )
-        lines.append(
-            f"| {title} | {points[0][name]:.0f} | {values[0]:.0f} | {values[-1]:.0f} | "
-            f"{slopes} |"
-        )
-    stated = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return "\n".join([*lines, "", "![](../images/soak.png)", "", f"{stated}.", ""])
+        ]
+        figures = [points[0][name], values[0], values[-1]]
+        rows.append([title, *(f"{figure:.0f}" for figure in figures), *slopes])
+    lines += [*table(header, rows), "", "![](../images/soak.png)", ""]
+    stated = ", ".join(f"{name} {version}" for name, version in made_with.items())
+    return "\n".join([*lines, f"{stated}.", ""])
 
 
 def thinned(points):
@@ -199,15 +197,14 @@ def thinned(points):
     return [points[i] for i in np.linspace(0, len(points) - 1, n).round().astype(int)]
 
 
-def write(points, versions):
-    """Write all results."""
+def write_all(points, made_with):
+    """Write the results, the report and the plot."""
     results = {
-        "environment": versions,
+        "environment": made_with,
         "n_loops": len(points) - 1,
         "points": thinned(points),
     }
-    (RESULTS / "soak.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "soak.md").write_text(table(points, versions))
+    write(RESULTS, "soak", results, to_markdown(points, made_with))
     plot(thinned(points))
 
 
@@ -235,8 +232,8 @@ def main():
     minutes = parser.parse_args().minutes
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    versions = environment()
-    write(soak(minutes), versions)
+    made_with = versions()  # the commit at the start
+    write_all(soak(minutes), made_with)
 
 
 if __name__ == "__main__":

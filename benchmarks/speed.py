@@ -11,7 +11,6 @@ Writes docs/results/speed.json and speed.md.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import warnings
@@ -21,20 +20,14 @@ from pathlib import Path
 import numpy as np
 import skorch
 import torch
-from loops import (
-    Textbook,
-    dcgan,
-    epoch_of,
-    images,
-    plain_epoch,
-    textbook,
-)
+from _report import RESULTS, machine, read, table, versions, write
+from loops import Textbook, dcgan, epoch_of, images, plain_epoch, textbook
 from machine import gpu, profile
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
-from timing import compare, environment, to_markdown
+from timing import compare
 from torch import nn
 from torch.nn import functional as F
 
@@ -47,10 +40,6 @@ from confident_clf.modules import (
     MLPGenerator,
     SmallConvNet,
 )
-from confident_clf.sources import JointGAN
-
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
-
 
 # --- 1 and 2: a step of joint training, and its price ---------------------------------
 
@@ -66,9 +55,6 @@ def joint_step(args):
         "textbook, float32": plain_epoch(plain.step, X, y, 64, args.device),
         "ours, defaults": epoch_of(X, y, ood_source=gan(), **ours),
         "ours, float32": epoch_of(X, y, ood_source=gan(), precision="float32", **ours),
-        "ours, shared samples": epoch_of(
-            X, y, ood_source=gan(share_samples=True), **ours
-        ),
     }
     return compare("joint step, VGG13 + DCGAN", sides, args.repeats, "ms", args.steps)
 
@@ -87,9 +73,6 @@ def joint_price(args):
         sides = {
             "cross entropy": epoch_of(X, y, ood_source=None, **ours),
             "joint": epoch_of(X, y, ood_source=gan(), **ours),
-            "joint, shared samples": epoch_of(
-                X, y, ood_source=gan(share_samples=True), **ours
-            ),
             "features": epoch_of(X, y, ood_source="features", **ours),
             "noise": epoch_of(X, y, ood_source="noise", **ours),
         }
@@ -159,9 +142,6 @@ def small(args):
         "ours, noise": epoch_of(X, y, module=module, ood_source="noise"),
         "textbook, joint": plain_epoch(plain.step, X, y, 64, "cpu"),
         "ours, joint": epoch_of(X, y, module=module),
-        "ours, joint, shared samples": epoch_of(
-            X, y, module=module, ood_source=JointGAN(share_samples=True)
-        ),
     }
     rows = compare("small network, an epoch", sides, max(args.repeats, 7), "ms")
     torch.set_num_threads(args.threads)
@@ -368,6 +348,31 @@ SECTIONS = {
 # --- the report -----------------------------------------------------------------------
 
 
+def to_markdown(report):
+    """Return the tables of all sections."""
+    lines = [
+        "# Speed",
+        "",
+        "Written by `python benchmarks/speed.py`. Medians; each ratio",
+        "compares with the first line of its table.",
+        "",
+    ]
+    for section in dict.fromkeys(row["section"] for row in report["rows"]):
+        rows = [row for row in report["rows"] if row["section"] == section]
+        made = ", ".join(f"{k} {v}" for k, v in rows[0]["environment"].items())
+        cells = [
+            [
+                row["what"],
+                f"{row['median']:.3g} {row['unit']}",
+                *(f"{row[k]:.3g}" if k in row else "" for k in ("best", "ratio")),
+            ]
+            for row in rows
+        ]
+        lines += [f"## {section}", "", made, ""]
+        lines += [*table(["", "median", "best", "ratio"], cells), ""]
+    return "\n".join(lines)
+
+
 def main():
     """Run the sections asked for; keep the figures of the others."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -382,17 +387,16 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    path = args.out / "speed.json"
-    report = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    report = read(args.out, "speed") or {"rows": []}
+    environment = machine(args.device, args.threads) | versions()
     for name in args.sections:
         rows = SECTIONS[name](args)
         for row in rows:
-            row["environment"] = environment(args)
+            row["environment"] = environment
             print({k: v for k, v in row.items() if k != "environment"}, flush=True)
         new = {row["section"] for row in rows}
         report["rows"] = [r for r in report["rows"] if r["section"] not in new] + rows
-        path.write_text(json.dumps(report, indent=1) + "\n")
-        (args.out / "speed.md").write_text(to_markdown(report))
+        write(args.out, "speed", report, to_markdown(report))
 
 
 if __name__ == "__main__":
