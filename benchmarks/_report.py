@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the reports share: where they are, what they were made with, and tables."""
+"""Read and write results, make tables, and record commit, versions and machine."""
 
 import json
 import platform
@@ -14,17 +14,17 @@ import torch
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
-def read(folder, name):
+def read(folder: Path, name: str) -> list | dict:
     """Return the results of earlier runs; an empty list if there are none."""
     path = folder / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else []
 
 
-def write(folder, name, results, text, one_a_line=False):
+def write(folder: Path, name: str, results, text: str, one_a_line=False) -> None:
     """Write results as JSON, and the report made from them as Markdown.
 
-    With `one_a_line`, each of a list of results takes one line; if they are long and
-    deep, the file is much shorter so.
+    With `one_a_line`, each result in a list takes one line. This keeps the file short
+    if the results are deeply nested.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if one_a_line:
@@ -35,8 +35,8 @@ def write(folder, name, results, text, one_a_line=False):
     (folder / f"{name}.md").write_text(text)
 
 
-def versions():
-    """Return the commit of the library, and the versions of what it runs on."""
+def versions() -> dict[str, str]:
+    """Return the commit of this repository, and the versions of its dependencies."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         capture_output=True,
@@ -52,8 +52,8 @@ def versions():
     }
 
 
-def machine(device, threads):
-    """Return the processor or GPU, and what else the speed depends on."""
+def machine(device: str, threads: int) -> dict:
+    """Return what timings depend on: the CPU or GPU, its features and the threads."""
     info = Path("/proc/cpuinfo").read_text()
     cpus = [
         line.split(":")[1].strip()
@@ -68,15 +68,18 @@ def machine(device, threads):
     }
 
 
-def made_with(results, *more):
-    """Return the versions that results were made with, and other entries, in words."""
+def made_with(results: list[dict], *more: str) -> str:
+    """Return the versions that results were made with, as text.
+
+    `more` names further entries of the results to list.
+    """
     names = [*versions(), *more]
     return "; ".join(
         sorted({", ".join(f"{name} {r[name]}" for name in names) for r in results})
     )
 
 
-def table(header, rows):
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Return the lines of a Markdown table; the first cell of its header may be ""."""
     return [
         f"| {' | '.join(header).lstrip()} |",
@@ -85,14 +88,14 @@ def table(header, rows):
     ]
 
 
-def mean_and_spread(values, digits=3, ddof=1):
-    """Return the mean of some figures and, of two or more, the standard deviation."""
+def mean_and_spread(values: list[float], digits=3, ddof=1) -> str:
+    """Return the mean, and for two or more values the standard deviation."""
     mean = f"{np.mean(values):.{digits}f}"
     if len(values) == 1:
         return mean
     return f"{mean} ± {np.std(values, ddof=ddof):.{digits}f}"
 
 
-def mean_and_largest(values, digits=3):
-    """Return the mean of some figures and, in brackets, the largest."""
+def mean_and_largest(values: list[float], digits=3) -> str:
+    """Return the mean and, in brackets, the largest value."""
     return f"{np.mean(values):.{digits}f} ({np.max(values):.{digits}f})"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The pairs of known and unknown samples that quality.py and the searches use."""
+"""Known and unknown samples for quality.py, selection.py and beta_search.py."""
 
 import numpy as np
 from image_sets import load
@@ -7,14 +7,15 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 EPOCHS = {"digits": 50, "fashion": 10, "cifar": 10}
-# Training samples for the scripts that choose beta.
+# Number of training samples in selection.py and beta_search.py, which fit more often.
 LIMITS = {"digits": None, "fashion": 5_000, "cifar": 4_000}
 
 
 def digits(data, seed):
-    """Return 0-4, split into train and test, as known, and 5-9 as unknown.
+    """Return the digits 0-4 as known samples, 5-9 as unknown ones.
 
-    Like all tasks: train X, y, test X, y, unknown to train on, unknown to test on.
+    Every task returns train X, y, test X, y, unknown samples to train on and unknown
+    samples to test on.
     """
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32).reshape(-1, 1, 8, 8)
@@ -29,7 +30,7 @@ def digits(data, seed):
 
 
 def fashion(data, seed):
-    """Return Fashion-MNIST as known and MNIST as unknown; the seed changes nothing."""
+    """Return Fashion-MNIST as known, MNIST as unknown samples, for every seed alike."""
     return (
         *load(data, "fashion_mnist_train", 10_000),
         *load(data, "fashion_mnist_test"),
@@ -39,7 +40,7 @@ def fashion(data, seed):
 
 
 def cifar(data, seed):
-    """Return CIFAR-10 as known, Tiny ImageNet and street-view characters as unknown."""
+    """Return CIFAR-10 as known samples; train on Tiny ImageNet, test on characters."""
     return (
         *load(data, "cifar10_train", 20_000),
         *load(data, "cifar10_test"),
@@ -52,9 +53,9 @@ TASKS = {"digits": digits, "fashion": fashion, "cifar": cifar}
 
 
 def load_for_search(task, data, seed):
-    """Return train X, y, test X, y and the sets of unknown test samples by name.
+    """Return train X, y, test X, y and the unknown test sets by name.
 
-    "gaussian" is a set that `make_ood_scorer` makes itself.
+    A set may be a name: `make_ood_scorer` makes "gaussian" itself.
     """
     X, y, X_test, y_test, seen, unseen = TASKS[task](data, seed)
     X, y = X[: LIMITS[task]], y[: LIMITS[task]]

@@ -3,9 +3,10 @@
 
     python benchmarks/quality.py --data DIR
 
-DIR holds the files that image_sets.py names. Every regime runs at the defaults of the
-library but for what its name says; nothing is chosen here. The results go to
-docs/results/quality.json and quality.md.
+DIR holds the files that image_sets.py names. Every regime uses the library's defaults,
+except for what its name says; nothing is chosen here. The results go to
+docs/results/quality.json and quality.md after every fit. Regimes that are there already
+run again and replace the old figures.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from confident_clf.metrics import expected_calibration_error, ood_report
 
 
 class BatchNormNet(nn.Sequential):
-    """The default network for 32x32 images as a user with BatchNorm would bring it."""
+    """The default network for 32x32 images with BatchNorm, as a user might write it."""
 
     def __init__(self, input_shape, n_classes):
         layers = []
@@ -39,7 +40,7 @@ class BatchNormNet(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), *head, nn.Linear(128, n_classes))
 
 
-# Parameters beside the defaults, for each regime of each task.
+# Parameters that differ from the defaults, by regime; then the regimes of each task.
 PAPER = {
     "cross entropy": {"ood_source": None},
     "joint": {},
@@ -89,7 +90,7 @@ DIGITS = {"accuracy": 4, "seconds": 0}  # after the point; 3 for the other colum
 
 
 def run(task, regime, seed, data):
-    """Return the figures of one fit."""
+    """Fit once; return the figures."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*has BatchNorm")
     params = REGIMES[task][regime]
@@ -99,7 +100,7 @@ def run(task, regime, seed, data):
     clf.fit(X, y, X_ood=seen if params.get("ood_source") == "explicit" else None)
     seconds = time.perf_counter() - start
     report = ood_report(clf.score_samples(X_test), clf.score_samples(unseen))
-    # The confidences are minus `msp`: the calibration that matters is the classifier's.
+    # This one is nan, as minus `msp` is not a probability; the classifier's is below.
     del report["expected_calibration_error"]
     labels = np.searchsorted(clf.classes_, y_test)
     ece = expected_calibration_error(labels, clf.predict_proba(X_test))
@@ -117,7 +118,7 @@ def run(task, regime, seed, data):
 
 
 def to_markdown(results):
-    """Return the tables of all tasks: mean and standard deviation over the seeds."""
+    """Return the report: a table for each task, over all seeds."""
     lines = [
         "# Quality",
         "",
@@ -146,12 +147,12 @@ def to_markdown(results):
 
 
 def key(result):
-    """Return what tells a result from others."""
+    """Return what identifies a result."""
     return result["task"], result["regime"], result["seed"]
 
 
 def main():
-    """Run what is asked for, and write JSON and Markdown after every fit."""
+    """Run the regimes asked for; write JSON and Markdown after every fit."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder of the .npz files")
     parser.add_argument("--tasks", nargs="+", default=list(REGIMES), choices=REGIMES)

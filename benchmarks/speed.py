@@ -4,10 +4,11 @@
     python benchmarks/speed.py [--sections step price small predict ...] [--threads 2]
     python benchmarks/speed.py --sections gpu --device cuda
 
-The two sides of every comparison alternate in one process; the table gives medians and
-their ratio. What is compared with is written plainly from the paper (three optimizers,
-float32, no trick) or is the library named. Everything is made here: no data is read.
-Writes docs/results/speed.json and speed.md.
+The sides of every comparison take turns in one process; the tables give medians and
+their ratios. A side is this library, another library, or a "textbook" loop written
+plainly from the paper, with three optimizers and float32. The data are random numbers
+or come with scikit-learn. Results go to docs/results/speed.json and speed.md; sections
+that do not run keep their figures.
 """
 
 import argparse
@@ -41,11 +42,11 @@ from confident_clf.modules import (
     SmallConvNet,
 )
 
-# --- 1 and 2: a step of joint training, and its price ---------------------------------
+# --- steps of joint training ----------------------------------------------------------
 
 
 def joint_step(args):
-    """One step of VGG13 and DCGAN, batch 64, 3x32x32, against the textbook."""
+    """A step of VGG13 and DCGAN, batch 64, 3x32x32, against the textbook loop."""
     shape, n = (3, 32, 32), 64 * args.steps
     X, y = images(shape, n)
     plain = textbook(VGG, shape, 10, 64, args.device)
@@ -60,7 +61,7 @@ def joint_step(args):
 
 
 def joint_price(args):
-    """An epoch of joint training against one of cross entropy."""
+    """A step of joint training against a step of cross entropy."""
     rows = []
     for name, module, shape, width in (
         ("VGG13 + DCGAN, 3x32x32", VGG, (3, 32, 32), 64),
@@ -89,7 +90,7 @@ def joint_price(args):
     return rows
 
 
-# --- 3: small networks, where Python is the cost --------------------------------------
+# --- small networks, where Python takes most of the time ------------------------------
 
 
 def small(args):
@@ -148,11 +149,11 @@ def small(args):
     return rows
 
 
-# --- 4: prediction --------------------------------------------------------------------
+# --- prediction -----------------------------------------------------------------------
 
 
 def bare(network, x, size):
-    """Return a function that puts all rows through a network in large batches."""
+    """Return a function that runs a network on all rows, in batches of this size."""
 
     def run():
         with torch.inference_mode():
@@ -163,7 +164,7 @@ def bare(network, x, size):
 
 
 def predict(args):
-    """Probabilities and scores of many rows, and of one, against the bare network."""
+    """Probabilities and scores of many rows and of one, against the bare network."""
     rows = []
     for name, X, y, params in (
         ("100,000 x 20, MLP", *_rows(100_000), {}),
@@ -200,7 +201,7 @@ def _floats(shape, n):
     return X.astype(np.float32) / 255, y
 
 
-# --- 5 to 8: memory, metrics, growth, searches ----------------------------------------
+# --- memory, metrics, growth, searches ------------------------------------------------
 
 
 def memory(args):
@@ -215,7 +216,7 @@ clf.fit(X[:{fit}], np.arange({fit}) % 10)
 clf.predict(X[:{predict}])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
-    # name -> images in memory, to fit on, to predict
+    # name -> number of images in memory, to fit on, to predict
     cases = {
         "networks and activations": (1_000, 1_000, 1),
         "fit on all": (50_000, 50_000, 1),
@@ -240,7 +241,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def metrics(args):
-    """ood_report on n + n scores against the sorting it needs."""
+    """ood_report on n + n scores, against sorting them."""
     rows = []
     for n in (100_000, 1_000_000, 10_000_000):
         rng = np.random.default_rng(0)
@@ -259,7 +260,7 @@ def metrics(args):
 
 
 def growth(args):
-    """Seconds of an epoch for each 1,000 rows, and of the import."""
+    """Time of an epoch per 1,000 rows as the rows grow, and of the import."""
     rows = []
     sizes = (5_000, 20_000, 80_000)
     data = {n: _rows(n) for n in sizes}
@@ -374,7 +375,7 @@ def to_markdown(report):
 
 
 def main():
-    """Run the sections asked for; keep the figures of the others."""
+    """Run the sections asked for; write JSON and Markdown after each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--sections", nargs="+", default=list(SECTIONS)[:-1], choices=SECTIONS

@@ -3,14 +3,18 @@
 
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 
 
-def alternate(sides, repeats):
-    """Return the seconds of each side, called in turn; the first round is not counted.
+def alternate(
+    sides: dict[str, Callable[[], object]], repeats: int
+) -> dict[str, list[float]]:
+    """Return the seconds of every call; the sides take turns.
 
-    `sides` maps names to functions without arguments.
+    The first round warms up and does not count. Taking turns exposes all sides to the
+    same load of the machine, so ratios vary less than times.
     """
     seconds = {name: [] for name in sides}
     for i in range(repeats + 1):
@@ -24,8 +28,17 @@ def alternate(sides, repeats):
     return seconds
 
 
-def compare(section, sides, repeats, unit="s", per=1):
-    """Return a row for each side: median, and ratio to the first side."""
+def compare(
+    section: str,
+    sides: dict[str, Callable[[], object]],
+    repeats: int,
+    unit="s",
+    per=1,
+) -> list[dict]:
+    """Return a row for each side: its median, and the ratio to the first side's median.
+
+    `per` divides the times, for example by the number of steps.
+    """
     seconds = alternate(sides, repeats)
     scale = {"s": 1, "ms": 1e3, "us": 1e6}[unit] / per
     medians = {name: statistics.median(s) * scale for name, s in seconds.items()}
