@@ -1,27 +1,36 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure what ConfidentClassifierCV chooses, against dearer and other cheap searches.
+"""Compare the beta that ConfidentClassifierCV chooses with those of other searches.
 
     python benchmarks/beta_search.py --data DIR
 
-DIR as for benchmarks/quality.py; the data are scikit-learn's digits, 0 to 4 known. All
-searches choose among eight betas on the same three splits, each with two classes held
-out, by the AUROC of known rows against these and permuted rows. "all epochs" trains
-every beta on every split in full. "halving" trains all for a ninth of the epochs and
-the best three for a third of them. Their regret is the AUROC of the best beta on a set
-of unknown samples less that of the beta chosen. The results go to
-docs/results/beta_search.json and beta_search.md, after every seed; what is there
-already is not run again. On one thread of a CPU a seed takes about 5 minutes. What the
-search costs is in benchmarks/speed.py, section "beta".
+The data are scikit-learn's digits, 0 to 4 known; DIR is not read. All searches choose
+among eight betas on the same three splits. Each split holds out two classes. The
+criterion is the AUROC of known rows against the held-out classes and permuted rows.
+"all epochs" trains every beta on every split in full. "halving" trains all for a ninth
+of the epochs, and the best three for a third. The regret on a set of unknown samples is
+the AUROC of the best candidate there minus the AUROC of the beta chosen.
+
+The results go to docs/results/beta_search.json and beta_search.md after every seed.
+Seeds that are there already do not run again. A seed takes about 5 minutes on one
+thread of a CPU. Section "beta" of benchmarks/speed.py measures the cost of the search.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from quality import RESULTS, environment, made_with, table
-from selection import load
+from _report import (
+    RESULTS,
+    made_with,
+    mean_and_largest,
+    mean_and_spread,
+    read,
+    table,
+    versions,
+    write,
+)
+from _tasks import load_for_search
 from sklearn.model_selection import GridSearchCV
 
 from confident_clf import ConfidentClassifier, ConfidentClassifierCV
@@ -46,18 +55,18 @@ def grid(X, y, cv, betas, max_epochs, **params):
 
 
 def all_epochs(X, y, cv, **params):
-    """Return the beta chosen by full trainings."""
+    """Return the beta that full trainings choose."""
     return grid(X, y, cv, BETAS, MAX_EPOCHS, **params)[0]
 
 
 def halving(X, y, cv, **params):
-    """Return the beta chosen by successive halving."""
+    """Return the beta that successive halving of the candidates chooses."""
     best = grid(X, y, cv, BETAS, MAX_EPOCHS // 9, **params)[:3]
     return grid(X, y, cv, best, MAX_EPOCHS // 3, **params)[0]
 
 
 def confident_classifier_cv(X, y, cv, **params):
-    """Return the beta chosen by copies of one training that go on."""
+    """Return the beta chosen by continuing copies of one training."""
     clf = ConfidentClassifier(max_epochs=MAX_EPOCHS, **params)
     return ConfidentClassifierCV(clf, betas=BETAS, cv=cv).fit(X, y).beta_
 
@@ -70,8 +79,8 @@ SEARCHES = {
 
 
 def run(source, seed, data):
-    """Return the figures of all betas, and what each search chooses."""
-    X, y, X_test, y_test, unknown = load("digits", data, seed)
+    """Return the figures of all betas, and the choice of each search."""
+    X, y, X_test, y_test, unknown = load_for_search("digits", data, seed)
     scorers = {name: make_ood_scorer(X_ood=X_ood) for name, X_ood in unknown.items()}
     candidates = {"cross entropy": {"ood_source": None}}
     candidates |= {f"beta={b:g}": {"beta": b, "ood_source": source} for b in BETAS}
@@ -89,14 +98,14 @@ def run(source, seed, data):
     return {
         "source": source,
         "seed": seed,
-        **environment(),
+        **versions(),
         "figures": figures,
         "picks": picks,
     }
 
 
 def to_markdown(results):
-    """Return the tables of all sources."""
+    """Return the report: two tables for each source."""
     lines = [
         "# What ConfidentClassifierCV chooses",
         "",
@@ -113,19 +122,19 @@ def to_markdown(results):
 
 
 def _candidate_table(runs):
-    """Return the lines of the table of all candidates, mean and spread over seeds."""
+    """Return the table of all candidates: mean and spread over seeds."""
     columns = list(next(iter(runs[0]["figures"].values())))
     heads = [c if c == "accuracy" else f"AUROC, {c}" for c in columns]
     rows = []
     for name in runs[0]["figures"]:
         values = [[r["figures"][name][c] for r in runs] for c in columns]
-        cells = [f"{np.mean(v):.4f} ± {np.std(v):.4f}" for v in values]
+        cells = [mean_and_spread(v, 4, ddof=0) for v in values]
         rows.append([name, *cells])
     return table(["candidate", *heads], rows)
 
 
 def _search_table(runs):
-    """Return the lines of the table of picks and regrets."""
+    """Return the table of picks and regrets."""
     sets = [c for c in runs[0]["figures"][DEFAULT] if c != "accuracy"]
     rows = []
     rules = {name: [r["picks"][name] for r in runs] for name in SEARCHES}
@@ -137,13 +146,13 @@ def _search_table(runs):
                 max(f[name] for f in r["figures"].values()) - r["figures"][pick][name]
                 for r, pick in zip(runs, picks, strict=True)
             ]
-            cells.append(f"{np.mean(regrets):.4f} ({max(regrets):.4f})")
+            cells.append(mean_and_largest(regrets, 4))
         rows.append([rule, ", ".join(picks), *cells])
     return table(["chosen by", "by seed", *(f"regret, {s}" for s in sets)], rows)
 
 
 def main():
-    """Run what is not there yet, and write JSON and Markdown after every seed."""
+    """Run the missing seeds; write JSON and Markdown after each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder of the .npz files")
     parser.add_argument("--sources", nargs="+", default=SOURCES, choices=SOURCES)
@@ -151,16 +160,13 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "beta_search.json"
-    results = json.loads(path.read_text()) if path.exists() else []
+    results = read(args.out, "beta_search")
     done = {(r["source"], r["seed"]) for r in results}
     for source in args.sources:
         for seed in args.seeds:
             if (source, seed) not in done:
                 results.append(run(source, seed, args.data))
-                path.write_text(json.dumps(results, indent=1) + "\n")
-                (args.out / "beta_search.md").write_text(to_markdown(results))
+                write(args.out, "beta_search", results, to_markdown(results))
                 print(source, seed, results[-1]["picks"], flush=True)
     print(to_markdown(results))
 

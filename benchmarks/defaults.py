@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Choose defaults, on data that no result is reported on.
+"""Choose defaults, on data that no report is about.
 
     python benchmarks/defaults.py --data DIR --choose gan_lr
     python benchmarks/defaults.py --data DIR --choose lr_schedule
 
-Known: 5,000 of the first 50,000 training images of Fashion-MNIST, 10 epochs; tested on
-the last 10,000 training images. Unknown: seven stand-ins, two real (street-view
-characters, CIFAR-10, both in grey) and five made (random strokes; the known images
-patch-shuffled, reduced to edges, or turned by 90 degrees; uniform noise). DIR holds
-the files that image_sets.py names.
+Every candidate trains for 10 epochs on 5,000 of the first 50,000 training images of
+Fashion-MNIST. The last 10,000 training images are the known test samples. There are
+seven unknown sets: street-view characters and CIFAR-10, both in grey, random strokes,
+uniform noise, and known images with shuffled patches, reduced to edges or turned by 90
+degrees. DIR holds the files that image_sets.py names. The script prints its figures;
+docs/results/defaults.md is written by hand.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def patch_shuffled(images, rng):
 
 
 def stand_ins(data, known):
-    """Return the unknown sets by name, each uint8 (n, 1, 28, 28)."""
+    """Return the unknown sets by name, each uint8, (n, 1, 28, 28)."""
     rng = np.random.default_rng(123)
     edges = 2 * np.abs(np.diff(known.astype(int), axis=3, append=0))
     return {
@@ -75,7 +76,7 @@ def stand_ins(data, known):
 
 
 def evaluate(data, params, seed):
-    """Return accuracy and the AUROC on every stand-in, for one fit."""
+    """Fit once; return the accuracy, and the AUROC on every unknown set."""
     torch.set_num_threads(1)
     X, y = load(data, "fashion_mnist_train")
     train = np.random.default_rng(seed).permutation(50_000)[:5000]

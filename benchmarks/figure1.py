@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure the paper's figure 1: training losses, detectors, pairs of data sets.
+"""Measure the paper's figure 1: training losses and scores on pairs of data sets.
 
     python benchmarks/figure1.py --data DIR --preset small --choose
     python benchmarks/figure1.py --data DIR --preset small
     python benchmarks/figure1.py --data DIR --preset paper --device cuda
 
-DIR holds the files that image_sets.py names. "small" has the library's defaults and 10
-epochs, and fits two CPU cores; "paper" is the reference recipe at full size. The bars
-are cross entropy, the confidence loss with explicit OOD samples, with those of the
-original GAN and of the joint GAN, and, beyond the paper, sources that need no OOD data
-either. Every network is scored by every method. With ``--choose``, some classes of the
-training images stand in for OOD data, beside known images turned, inverted, blended and
-with permuted pixels, which no source trains on: by the mean over these, and never by
-the sets reported, the best source and the best combination of source and method are
-chosen. With ``--others``, that combination and cross entropy are scored on sets that
-nobody had looked at when the stand-ins were made up. Results go to
-docs/results/figure1.json, figure1.md and figure1.png after every fit; what is there
-already is not run again.
+DIR holds the files that image_sets.py names. The preset "small" uses the library's
+defaults and 10 epochs, which suits two CPU cores; "paper" is the reference recipe at
+full size. The bars are cross entropy and the confidence loss with explicit OOD samples,
+with samples of the original GAN, and with samples of the joint GAN. Further bars,
+beyond the paper, are for other sources that need no OOD data. Every network is scored
+by every method.
+
+``--choose`` finds the best source, and the best combination of source and method,
+without the sets reported. Stand-ins replace them: held-out classes of the training
+images, and known images turned, inverted, blended or with permuted pixels. No source
+trains on these. The criterion is the mean AUROC over the stand-ins.
+
+``--others`` scores the chosen combination and cross entropy on sets that had no part in
+the design of the stand-ins. One of them, CIFAR-10 in grey, had served in defaults.py.
+
+Results go to docs/results/figure1.json, figure1.md and figure1.png after every fit.
+Fits that are there already do not run again.
 """
 
 import argparse
-import json
 import time
 from functools import partial
 from pathlib import Path
@@ -28,9 +32,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from _report import RESULTS, read, versions, write
 from figure1_report import draw, to_markdown
 from image_sets import digits, grey, load, padded, photographs
-from quality import RESULTS, environment
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import expected_calibration_error, ood_report
@@ -68,7 +72,7 @@ BEYOND = {
 }
 REGIMES = PAPER | BEYOND
 TO_CHOOSE = ["cross entropy", "joint", *BEYOND]
-# Beside the paper's: noise, noise with the GAN's samples, and what --choose made of it.
+# The paper's regimes, noise, noise with the GAN's samples, and the choice of --choose.
 REPORTED = [*PAPER, "noise", "joint + noise", "joint + noise, beta=1"]
 REFERENCE = {
     "module": VGG,
@@ -98,7 +102,7 @@ PRESETS = {
 KEYS = ["preset", "task", "regime", "seed", "split"]
 KNOWN = {"fashion": "fashion_mnist", "cifar": "cifar10"}
 N_SPLITS, N_HELD_OUT = 3, 2
-# What --choose chose, and what it is compared with, on other sets.
+# The regime that --choose chose, and the value of `split` for --others.
 CHOSEN, OTHERS = "joint + noise, beta=1", "others"
 
 
@@ -113,7 +117,7 @@ def noise_sets(shape):
 
 
 def unknown_sets(data, task, n):
-    """Return OOD images to train on, and n to test on at most of every set by name."""
+    """Return OOD images to train on, and test sets of at most n images by name."""
     characters, _ = load(data, "streetview_chars")
     half = len(characters) // 2
     sets = {
@@ -131,7 +135,7 @@ def unknown_sets(data, task, n):
 
 
 def other_sets(data, task, n):
-    """Return n images at most of sets that were not looked at before, by name."""
+    """Return the sets for --others by name, of at most n images each."""
     if task == "fashion":
         sets = {
             "CIFAR-10": grey(load(data, "cifar10_test", n)[0]),
@@ -150,7 +154,7 @@ def other_sets(data, task, n):
 
 
 class Remembering:
-    """View of a network that computes outputs and features of some arrays once."""
+    """View of a network that computes the outputs and features of given arrays once."""
 
     def __init__(self, network, arrays):
         self.network = network
@@ -158,7 +162,7 @@ class Remembering:
         self.known = {}
 
     def __getattr__(self, name):
-        """Return what the view itself has."""
+        """Return an attribute of the view itself."""
         return getattr(self.network, name)
 
     def __call__(self, X):
@@ -178,7 +182,7 @@ class Remembering:
 
 
 def scores_by_method(clf, X, y, sets):
-    """Return the confidences of every set by every method, on one network."""
+    """Return the confidences of every set by every method, all from one network."""
     network = Remembering(clf._view(clf.net_), [X, *sets.values()])
     labels, scores = np.searchsorted(clf.classes_, y), {}
     for method in METHODS:
@@ -195,7 +199,7 @@ def reports_by_method(scores):
         known = by_set.pop("known")
         of_sets = {name: ood_report(known, of) for name, of in by_set.items()}
         for report in of_sets.values():
-            # Confidences are no probabilities: the calibration is the classifier's.
+            # Confidences are not probabilities; `run` records the classifier's ECE.
             del report["expected_calibration_error"]
         reports[method] = {
             name: {metric: round(value, 5) for metric, value in report.items()}
@@ -205,10 +209,10 @@ def reports_by_method(scores):
 
 
 def distorted(X, y):
-    """Return sets of images made of known ones, uint8, unlike any that was known."""
+    """Return sets of unknown images by name, uint8, made from known ones."""
     order = np.argsort(y, kind="stable")
     partner = np.empty_like(order)
-    # Half of the rows on in the order of classes: of another one.
+    # Sorted by class, the row half of all rows further on is from another class.
     partner[order] = np.roll(order, len(y) // 2)
     return {
         "rotated": np.rot90(X, axes=(2, 3)).copy(),
@@ -219,9 +223,9 @@ def distorted(X, y):
 
 
 def stand_ins(X, y, n, seed, split):
-    """Return train X, y, test X, y and stand-ins for unknown sets, of n images.
+    """Split n images; return train X, y, test X, y and stand-ins for unknown sets.
 
-    Held-out classes, and known images of the test part, distorted.
+    The stand-ins are the held-out classes, and distorted known images of the test part.
     """
     cv = LeaveClassesOut(N_HELD_OUT, n_splits=N_SPLITS, random_state=seed)
     train, test = list(cv.split(X[:n], y[:n]))[split]
@@ -232,7 +236,7 @@ def stand_ins(X, y, n, seed, split):
 
 
 def run(which, data, device, n_images=None, n_epochs=None):
-    """Return the figures of one fit: of all data, or of a split to choose by."""
+    """Fit once, on all data or on a split to choose by; return the figures."""
     preset, task, regime, seed, split = which
     torch.set_num_threads(1)
     sizes = PRESETS[preset]
@@ -260,7 +264,7 @@ def run(which, data, device, n_images=None, n_epochs=None):
     known = {"known": X_test[: sizes["n_known"]]}
     return {
         **dict(zip(KEYS, which, strict=True)),
-        **environment(),
+        **versions(),
         "device": str(clf.net_.device),
         "n_train": len(X),
         "epochs": clf.n_epochs_,
@@ -272,12 +276,12 @@ def run(which, data, device, n_images=None, n_epochs=None):
 
 
 def key(result):
-    """Return what tells a result from others."""
+    """Return what identifies a result."""
     return tuple(result[name] for name in KEYS)
 
 
 def todo(args):
-    """Return what to run."""
+    """Return the keys of the fits asked for."""
     splits, names = [None], REPORTED
     if args.choose:
         splits, names = range(N_SPLITS), TO_CHOOSE
@@ -292,17 +296,14 @@ def todo(args):
     ]
 
 
-def write(results, out):
-    """Write JSON, tables and the chart."""
-    out.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(result) for result in results]
-    (out / "figure1.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
-    (out / "figure1.md").write_text(to_markdown(results))
+def write_all(results, out):
+    """Write the results, the report and the chart."""
+    write(out, "figure1", results, to_markdown(results), one_a_line=True)
     draw(results, out)
 
 
 def main(arguments=None):
-    """Run what is not there yet, and write the results after every fit."""
+    """Run the missing fits; write the results after each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder of the .npz files")
     parser.add_argument("--preset", default="small", choices=PRESETS)
@@ -317,8 +318,7 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, help="to try it out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
-    path = args.out / "figure1.json"
-    results = json.loads(path.read_text()) if path.exists() else []
+    results = read(args.out, "figure1")
     done = {key(result) for result in results}
     runs = (
         joblib.delayed(run)(which, args.data, args.device, args.images, args.epochs)
@@ -328,9 +328,9 @@ def main(arguments=None):
     parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
     for result in parallel(runs):
         results.append(result)
-        write(results, args.out)
+        write_all(results, args.out)
         print(*key(result), f"{result['seconds']} s", flush=True)
-    write(results, args.out)
+    write_all(results, args.out)
 
 
 if __name__ == "__main__":

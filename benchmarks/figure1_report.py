@@ -3,7 +3,7 @@
 
 import matplotlib
 import numpy as np
-from quality import made_with, table
+from _report import made_with, mean_and_spread, table
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -46,24 +46,24 @@ PAPER = """\
 
 
 def is_seen(task, regime, name):
-    """Return whether a regime trained on samples of the kind of an unknown set."""
+    """Return whether a regime trained on samples like those of an unknown set."""
     if regime == "explicit":
         return name in SEEN["explicit"][task]
     return "noise" in regime and name in SEEN["noise"]
 
 
-def of(results, **which):
-    """Return the results whose entries are as given."""
+def where(results, **which):
+    """Return the results with these entries."""
     return [r for r in results if all(r[k] == v for k, v in which.items())]
 
 
 def unknown_sets(results):
-    """Return the names of the unknown sets."""
+    """Return the names of the unknown sets in the results."""
     return list(results[0]["reports"]["msp"])
 
 
 def aurocs(results, method):
-    """Return AUROCs, (n_results, n_sets)."""
+    """Return the AUROCs by one method, (n_results, n_sets)."""
     return np.array(
         [[report["auroc"] for report in r["reports"][method].values()] for r in results]
     )
@@ -71,7 +71,7 @@ def aurocs(results, method):
 
 def to_markdown(results):
     """Return the report."""
-    figure = ["", "![Figure 1](figure1.png)"] if of(results, split=None) else []
+    figure = ["", "![Figure 1](figure1.png)"] if where(results, split=None) else []
     lines = [
         "# Figure 1 of the paper",
         "",
@@ -81,11 +81,11 @@ def to_markdown(results):
         *figure,
     ]
     for preset in sorted({r["preset"] for r in results}, reverse=True):
-        of_preset = of(results, preset=preset)
+        of_preset = where(results, preset=preset)
         trials = [r for r in of_preset if isinstance(r["split"], int)]
         for task in TITLES:
-            runs = of(of_preset, task=task, split=None)
-            own = of(trials, task=task)
+            runs = where(of_preset, task=task, split=None)
+            own = where(trials, task=task)
             if runs or own:
                 lines += ["", f"## {TITLES[task]}, {preset}"]
             if runs:
@@ -94,8 +94,8 @@ def to_markdown(results):
                 lines += _by_set(runs, task) + _by_method(runs) + _gap(runs, task)
             if own:
                 lines += _choice(own)
-            lines += _others(of(of_preset, task=task, split="others"))
-            # What one known set chose is tried on another that chose nothing itself.
+            lines += _others(where(of_preset, task=task, split="others"))
+            # A known set without stand-ins tries the choice made on the others.
             if runs and trials:
                 lines += _chosen(own or trials, runs) + _post_hoc(runs)
     lines += ["", "## The paper's own figures", "", _CAVEAT, "", PAPER]
@@ -112,7 +112,7 @@ below the detection accuracy is impossible). Its TNR is not affected."""
 
 
 def _sizes(runs):
-    """Return what was trained on, for how long, and tested on."""
+    """Return a line with the numbers of training images, epochs and test images."""
     report = runs[0]["reports"]["msp"]
     counts = ", ".join(f"{name} {r['n_out']}" for name, r in report.items())
     n_in = next(iter(report.values()))["n_in"]
@@ -123,42 +123,36 @@ def _sizes(runs):
 
 
 def _regimes(runs):
-    """Return the regimes there are results of, in order."""
+    """Return the regimes in the results, in the order of `COLORS`."""
     there = {r["regime"] for r in runs}
     return [*(name for name in COLORS if name in there), *sorted(there - COLORS.keys())]
 
 
-def _cell(values, digits=3):
-    """Return mean and spread of some figures."""
-    mean = f"{np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
-
-
 def _accuracy(runs):
-    """Return the lines of the table of accuracy, calibration and time."""
+    """Return the table of accuracy, calibration and time."""
     rows = []
     for regime in _regimes(runs):
-        of_regime = of(runs, regime=regime)
+        of_regime = where(runs, regime=regime)
         seeds = " ".join(str(r["seed"]) for r in of_regime)
         cells = [
-            _cell([r["accuracy"] for r in of_regime], 4),
-            _cell([r["ece"] for r in of_regime]),
-            _cell([r["seconds"] for r in of_regime], 0),
+            mean_and_spread([r["accuracy"] for r in of_regime], 4),
+            mean_and_spread([r["ece"] for r in of_regime]),
+            mean_and_spread([r["seconds"] for r in of_regime], 0),
         ]
         rows.append([regime, seeds, *cells])
     return table(["training", "seeds", "accuracy", "ECE", "fit, s"], rows)
 
 
 def _by_set(runs, task):
-    """Return the lines of a table for each unknown set, by the paper's score."""
+    """Return a table for each unknown set, by the paper's score."""
     lines = []
     for name in unknown_sets(runs):
         rows = []
         for regime in _regimes(runs):
-            reports = [r["reports"]["msp"][name] for r in of(runs, regime=regime)]
-            cells = [_cell([report[key] for report in reports]) for key in METRICS]
+            reports = [r["reports"]["msp"][name] for r in where(runs, regime=regime)]
+            cells = [
+                mean_and_spread([report[key] for report in reports]) for key in METRICS
+            ]
             mark = " (seen)" if is_seen(task, regime, name) else ""
             rows.append([regime + mark, *cells])
         lines += ["", f"{name}, maximum class probability.", ""]
@@ -167,7 +161,7 @@ def _by_set(runs, task):
 
 
 def _by_method(runs):
-    """Return the lines of the tables of all scores: of all sets, and without noise."""
+    """Return two tables of all scores: over all sets, and over sets of images."""
     regimes, names = _regimes(runs), unknown_sets(runs)
     is_image = [name not in SEEN["noise"] for name in names]
     lines = []
@@ -185,12 +179,12 @@ def _by_method(runs):
 
 
 def _means(runs, regime, method):
-    """Return the AUROC of each unknown set, mean over seeds."""
-    return aurocs(of(runs, regime=regime), method).mean(axis=0)
+    """Return the mean AUROC over seeds of each unknown set."""
+    return aurocs(where(runs, regime=regime), method).mean(axis=0)
 
 
 def _gap(runs, task):
-    """Return the lines of what sources close of the gap between the outer bars."""
+    """Return the table of how far sources close the gap from plain to explicit."""
     regimes = [r for r in _regimes(runs) if r not in ("cross entropy", "explicit")]
     if not {"cross entropy", "explicit"} <= {r["regime"] for r in runs}:
         return []
@@ -217,7 +211,7 @@ def _gap(runs, task):
 
 
 def _choice(trials):
-    """Return the lines of the table that everything is chosen by."""
+    """Return the table of the criterion for the choice."""
     regimes, methods = _regimes(trials), list(trials[0]["reports"])
     rows = []
     for method in methods:
@@ -231,11 +225,11 @@ def _choice(trials):
 
 
 def _chosen(trials, runs):
-    """Return the lines of what the stand-ins choose, and how it does."""
+    """Return a list of what the stand-ins choose, with its AUROC on unknown sets."""
     regimes, methods = _regimes(trials), list(trials[0]["reports"])
     pairs = [(regime, method) for regime in regimes for method in methods]
-    where = " and ".join(TITLES[t] for t in TITLES if of(trials, task=t))
-    lines = ["", f"Chosen by the stand-ins, {where}:", ""]
+    chosen_on = " and ".join(TITLES[t] for t in TITLES if where(trials, task=t))
+    lines = ["", f"Chosen by the stand-ins, {chosen_on}:", ""]
     for what, among in {
         "for the maximum class probability": [p for p in pairs if p[1] == "msp"],
         "of all": pairs,
@@ -248,8 +242,8 @@ def _chosen(trials, runs):
 
 
 def _figures(runs, regime, method):
-    """Return the AUROC of a combination on the unknown sets, in words."""
-    of_regime = of(runs, regime=regime)
+    """Return a sentence on the AUROC of a combination on the unknown sets."""
+    of_regime = where(runs, regime=regime)
     if not of_regime:
         return ""
     means = aurocs(of_regime, method).mean(axis=0)
@@ -259,8 +253,8 @@ def _figures(runs, regime, method):
 
 
 def _post_hoc(runs):
-    """Return the best that a score reaches on cross entropy, chosen with hindsight."""
-    if not of(runs, regime="cross entropy"):
+    """Return a sentence on the best scores for cross entropy, known with hindsight."""
+    if not where(runs, regime="cross entropy"):
         return []
     means = {m: _means(runs, "cross entropy", m) for m in runs[0]["reports"]}
     best = max(means, key=lambda m: means[m].mean())
@@ -276,7 +270,7 @@ def _post_hoc(runs):
 
 
 def _others(runs):
-    """Return the lines of the table of sets that had no part in anything before."""
+    """Return the table of the sets for --others."""
     if not runs:
         return []
     regimes = _regimes(runs)
@@ -296,7 +290,7 @@ def _others(runs):
 
 def draw(results, out):
     """Draw the bars of the paper's figure 1, a row for each preset and known set."""
-    runs = of(results, split=None)
+    runs = where(results, split=None)
     if not runs:
         return
     pairs = sorted({(r["preset"], r["task"]) for r in runs}, reverse=True)
@@ -310,7 +304,7 @@ def draw(results, out):
     )
     for row, (preset, task) in zip(axes, pairs, strict=True):
         for ax, key in zip(row, keys, strict=True):
-            _bars(ax, of(runs, preset=preset, task=task), task, key)
+            _bars(ax, where(runs, preset=preset, task=task), task, key)
             ax.set_ylabel(METRICS[key])
         row[0].set_title(f"{TITLES[task]}, {preset}", loc="left")
     there = [name for name in COLORS if name in {r["regime"] for r in runs}]
@@ -330,7 +324,7 @@ def _bars(ax, runs, task, key):
         values = np.array(
             [
                 [r["reports"]["msp"][name][key] for name in names]
-                for r in of(runs, regime=regime)
+                for r in where(runs, regime=regime)
             ]
         )
         x = np.arange(len(names)) + (i - (len(regimes) - 1) / 2) * 0.8 / len(regimes)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Read the image sets that the benchmarks are run on.
+"""Read the image sets that the benchmarks use.
 
-A folder holds one .npz file for each: `fashion_mnist_train`, `fashion_mnist_test`,
-`mnist_train` and `mnist_test` with `images` (uint8, n x 28 x 28); `cifar10_train`,
-`cifar10_test`, `streetview_chars`, `tinyimagenet_val` and `intel_scenes_test` with
-32x32 JPEG bytes in `jpeg` from `offsets`; all with `labels`. Pillow decodes them (it
-comes with torchvision).
+A folder has one .npz file for each set:
+
+- `fashion_mnist_train`, `fashion_mnist_test`, `mnist_train` and `mnist_test` hold
+  `images`, uint8 (n, 28, 28);
+- `cifar10_train`, `cifar10_test`, `streetview_chars`, `tinyimagenet_val` and
+  `intel_scenes_test` hold 32x32 JPEG files one after another, in `jpeg`; image i has
+  the bytes from `offsets[i]` to `offsets[i + 1]`. Pillow decodes them.
+
+All hold `labels`.
 """
 
 import io
@@ -18,7 +22,7 @@ from sklearn.datasets import load_digits, load_sample_images
 
 
 def load(data, name, limit=None):
-    """Return images, uint8 (n, channels, height, width), and labels of a set."""
+    """Return images, uint8 (n, channels, height, width), and labels of one set."""
     with np.load(Path(data) / f"{name}.npz") as file:
         labels = file["labels"][:limit]
         if "images" in file:
@@ -36,19 +40,19 @@ def grey(images):
 
 
 def padded(images, size):
-    """Return images in the middle of black ones of `size` pixels a side."""
+    """Return images with black borders, `size` pixels wide and high."""
     border = (size - images.shape[-1]) // 2
     return np.pad(images, ((0, 0), (0, 0), (border, border), (border, border)))
 
 
 def digits(factor):
-    """Return scikit-learn's digits, each pixel enlarged, in grey."""
+    """Return scikit-learn's digits, enlarged by a factor, in grey."""
     images = (load_digits().images * 255 / 16).astype(np.uint8)
     return images.repeat(factor, axis=1).repeat(factor, axis=2)[:, None]
 
 
 def photographs():
-    """Return parts of scikit-learn's two photographs, 32x32 in colour."""
+    """Return scikit-learn's two photographs, cut into 32x32 pieces, in colour."""
     photos = np.stack(load_sample_images().images)[:, :416]
     parts = photos.reshape(2, 13, 32, 20, 32, 3).transpose(0, 1, 3, 5, 2, 4)
     return parts.reshape(-1, 3, 32, 32).copy()

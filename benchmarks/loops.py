@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Epochs to time: of the textbook loop, and of ours."""
+"""Epochs to time: a textbook loop, and the library."""
 
 from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from confident_clf import ConfidentClassifier
+from confident_clf._training._fit import train
 from confident_clf.modules import DCDiscriminator, DCGenerator
 from confident_clf.sources import JointGAN
 
 
 class Textbook:
-    """The paper's alternating algorithm, as one would write it first."""
+    """The paper's alternating algorithm in its plainest form."""
 
     def __init__(self, classifier, generator, discriminator, beta, latent_dim, device):
         self.C, self.G, self.D = (
@@ -24,8 +26,8 @@ class Textbook:
         self.opt_d = torch.optim.Adam(self.D.parameters(), 2e-4, betas=(0.5, 0.999))
         self.beta, self.latent_dim, self.device = beta, latent_dim, device
 
-    def step(self, x, y):
-        """Move discriminator, generator and classifier on one batch."""
+    def step(self, x: Tensor, y: Tensor) -> None:
+        """Update discriminator, generator and classifier on one batch."""
         z = torch.randn(len(x), self.latent_dim, device=self.device)
         one = torch.ones(len(x), 1, device=self.device)
         bce = F.binary_cross_entropy_with_logits
@@ -48,22 +50,22 @@ class Textbook:
         loss.backward()
         self.opt_c.step()
 
-    def step_cross_entropy(self, x, y):
-        """Move the classifier on its own."""
+    def step_cross_entropy(self, x: Tensor, y: Tensor) -> None:
+        """Update the classifier alone."""
         self.opt_c.zero_grad()
         F.cross_entropy(self.C(x), y).backward()
         self.opt_c.step()
 
     @staticmethod
-    def kl(logits):
-        """Return the KL divergence from the uniform distribution."""
+    def kl(logits: Tensor) -> Tensor:
+        """Return KL(uniform || softmax(logits)), mean over the batch."""
         k = logits.shape[1]
         uniform = torch.full_like(logits, 1 / k)
         return F.kl_div(F.log_softmax(logits, dim=1), uniform, reduction="batchmean")
 
 
 def textbook(module, shape, n_classes, width, device):
-    """Return a textbook loop with the networks of ours, at the same widths."""
+    """Return a textbook loop with the same networks as the library."""
     return Textbook(
         module(shape, n_classes),
         DCGenerator(100, shape, width=width),
@@ -75,7 +77,7 @@ def textbook(module, shape, n_classes, width, device):
 
 
 def dcgan(width):
-    """Return what makes our source with the DCGAN of some width."""
+    """Return a function that makes a `JointGAN` with a DCGAN of this width."""
     return partial(
         JointGAN,
         partial(DCGenerator, width=width),
@@ -84,26 +86,23 @@ def dcgan(width):
 
 
 def epoch_of(X, y, **params):
-    """Return a function that trains one more epoch of a classifier."""
+    """Return a function that trains a classifier for one more epoch."""
     clf = ConfidentClassifier(**params, random_state=0, lr_schedule=None)
     clf.partial_fit(X[:8], y[:8], classes=np.unique(y))
-    return partial(one_pass, clf.net_, torch.from_numpy(X), torch.from_numpy(y))
-
-
-def one_pass(net, x, y):
-    """Train an epoch without what a call of fit does around it."""
-    net.fit_tensors(x, y, None, epochs=1)
+    # Not `partial_fit`, which would add its checks of the data to each epoch.
+    x, labels = torch.from_numpy(X), torch.from_numpy(y)
+    return partial(train, clf.net_, x, labels, None, epochs=1)
 
 
 def images(shape, n, seed=0):
-    """Return random uint8 images and labels of ten classes."""
+    """Return random uint8 images, (n, *shape), and labels of ten classes."""
     rng = np.random.default_rng(seed)
     X = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
     return X, np.arange(n) % 10
 
 
 def plain_epoch(step, X, y, batch_size, device):
-    """Return a function that calls a textbook step for every batch."""
+    """Return a function that calls a step of the textbook loop on every batch."""
     x = torch.from_numpy(X).to(device)
     labels = torch.from_numpy(y).to(device)
 

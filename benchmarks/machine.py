@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the time of a joint step goes, how near it is to what the machine can do.
+"""Two sections of speed.py: `profile` and `gpu`.
 
-Sections of speed.py: `profile`, and `gpu`, which is for a machine that has one.
+`profile` shows where the time of a joint step goes, and how close the step comes to
+the rate at which the machine multiplies matrices. `gpu` needs a GPU.
 """
 
 import statistics
@@ -20,7 +21,7 @@ from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
 
 SHAPE, WIDTH, BATCH = (3, 32, 32), 64, 64
 
-# kind of operation -> what its names in torch's profiler contain, in order of asking
+# Kind of operation -> parts of its names in torch's profiler. The first match counts.
 KINDS = {
     "convolution, backward": ("convolution_backward",),
     "convolution, forward": ("conv",),
@@ -33,7 +34,7 @@ KINDS = {
 
 
 def profile(args):
-    """Shares of a joint step of VGG13 and DCGAN, and of the machine's rate reached."""
+    """Profile a joint step of VGG13 and DCGAN; compare its rate with the machine's."""
     X, y = images(SHAPE, BATCH * args.steps)
     epoch = epoch_of(
         X,
@@ -62,14 +63,14 @@ def profile(args):
         "the classifier, with its samples": times["_step_classifier"],
         "the generator": times["_step_generator"],
         "the discriminator": times["_step_discriminator"],
-        "samples for both": times["_generate"] / 2,  # as many as the classifier's
+        "samples for both": times["_generate"] / 2,  # the rest is the classifier's
     }
     rows += _shares("profile, players", players)
     return rows + _roofline(args, net, epoch)
 
 
 def _named(function, name):
-    """Return the function, known to the profiler by a name."""
+    """Return the function under a name that the profiler shows."""
 
     def named(*args):
         with record_function(name):
@@ -79,7 +80,7 @@ def _named(function, name):
 
 
 def _by_kind(events):
-    """Return the time of each kind of operation itself."""
+    """Return the time spent in each kind of operation, without the calls it makes."""
     times = dict.fromkeys([*KINDS, "all else"], 0.0)
     for event in events:
         kinds = (k for k, parts in KINDS.items() if any(p in event.key for p in parts))
@@ -88,7 +89,7 @@ def _by_kind(events):
 
 
 def _shares(section, times):
-    """Return a row for each share, the largest first."""
+    """Return a row for each share of the total, the largest first."""
     total = sum(times.values())
     return [
         {"section": section, "what": name, "median": 100 * time_ / total, "unit": "%"}
@@ -97,10 +98,11 @@ def _shares(section, times):
 
 
 def step_flop(net, device):
-    """Return the operations of a joint step: forward passes, twice that backward.
+    """Return the operations of each part of a joint step, and of a cross-entropy step.
 
-    D sees real and fake, then fakes for G; C fakes for G, then both; G runs twice. A
-    gradient that stops at a network's input, or only passes through, counts once.
+    A backward pass counts twice a forward pass: gradients of weights and of inputs.
+    Where only one of them is needed, it counts once. D sees real and fake samples, then
+    fakes for G. C sees fakes for G, then real samples and fakes. G runs twice.
     """
     x = torch.zeros(BATCH, *SHAPE, device=device)
     z = torch.zeros(BATCH, 100, device=device)
@@ -117,7 +119,7 @@ def step_flop(net, device):
 
 
 def _roofline(args, net, epoch):
-    """Return operations, the machine's rates of products, and what is reached."""
+    """Return the operations of a step, its rate, and the rates of matrix products."""
     steps, cross_entropy = step_flop(net, args.device)
     total = sum(steps.values())
     rows = [
@@ -148,16 +150,15 @@ def _roofline(args, net, epoch):
 
 
 def gpu(args):
-    """Joint training of VGG13 and DCGAN on a GPU; `--device cpu` tries the code."""
+    """Time joint training of VGG13 and DCGAN; `--device cpu` tries the code."""
     X, y = images(SHAPE, BATCH * args.steps)
     plain = textbook(VGG, SHAPE, 10, WIDTH, args.device)
     ours = {"module": VGG, "batch_size": BATCH, "device": args.device}
-    gan, shared = dcgan(WIDTH), {"share_samples": True}
+    gan = dcgan(WIDTH)
     sides = {
         "textbook, float32": plain_epoch(plain.step, X, y, BATCH, args.device),
         "ours, defaults": epoch_of(X, y, ood_source=gan(), **ours),
         "ours, compiled": epoch_of(X, y, ood_source=gan(), compile=True, **ours),
-        "ours, shared samples": epoch_of(X, y, ood_source=gan(**shared), **ours),
         "ours, cross entropy": epoch_of(X, y, ood_source=None, **ours),
     }
     rows = compare("GPU, joint step", sides, args.repeats, "ms", args.steps)
@@ -165,7 +166,7 @@ def gpu(args):
 
 
 def _whole_run(args):
-    """Return the time of the paper's 100 epochs from that of two, and a check."""
+    """Estimate the paper's 100 epochs from two, and check the predictions."""
     X, y = images(SHAPE, args.rows)
     clf = ConfidentClassifier(
         VGG,

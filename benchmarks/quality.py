@@ -3,15 +3,13 @@
 
     python benchmarks/quality.py --data DIR
 
-DIR holds the files that image_sets.py names. Every regime runs at the defaults of the
-library but for what its name says; nothing is chosen here. The results go to
-docs/results/quality.json and quality.md.
+DIR holds the files that image_sets.py names. Every regime uses the library's defaults,
+except for what its name says; nothing is chosen here. The results go to
+docs/results/quality.json and quality.md after every fit. Regimes that are there already
+run again and replace the old figures.
 """
 
 import argparse
-import json
-import platform
-import subprocess
 import time
 import warnings
 from itertools import pairwise
@@ -19,22 +17,17 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import sklearn
-import skorch
 import torch
-from image_sets import load
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+from _report import RESULTS, made_with, mean_and_spread, read, table, versions, write
+from _tasks import EPOCHS, TASKS
 from torch import nn
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import expected_calibration_error, ood_report
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
-
 
 class BatchNormNet(nn.Sequential):
-    """The default network for 32x32 images as a user with BatchNorm would bring it."""
+    """The default network for 32x32 images with BatchNorm, as a user might write it."""
 
     def __init__(self, input_shape, n_classes):
         layers = []
@@ -47,7 +40,7 @@ class BatchNormNet(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), *head, nn.Linear(128, n_classes))
 
 
-# Parameters beside the defaults, for each regime of each task.
+# Parameters that differ from the defaults, by regime; then the regimes of each task.
 PAPER = {
     "cross entropy": {"ood_source": None},
     "joint": {},
@@ -74,7 +67,6 @@ REGIMES = {
         "noise, BatchNorm": {"ood_source": "noise", "module": BatchNormNet},
     },
 }
-EPOCHS = {"digits": 50, "fashion": 10, "cifar": 10}
 TITLES = {
     "digits": "scikit-learn's digits: 0-4 known (60 % train, 40 % test), 5-9 unknown "
     '("explicit" trains on 60 % of them; all are tested on the other 40 %)',
@@ -94,82 +86,21 @@ COLUMNS = {
     "ece": "ECE",
     "seconds": "fit, s",
 }
-
-
-def digits(data, seed):
-    """Return train X, y, test X, y, unknown to train on, unknown to test on."""
-    X, y = load_digits(return_X_y=True)
-    X = (X / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    known = y < 5
-    X_train, X_test, y_train, y_test = train_test_split(
-        X[known], y[known], test_size=0.4, stratify=y[known], random_state=seed
-    )
-    seen, unseen = train_test_split(
-        X[~known], test_size=0.4, stratify=y[~known], random_state=seed
-    )
-    return X_train, y_train, X_test, y_test, seen, unseen
-
-
-def fashion(data, seed):
-    """Return train X, y, test X, y, unknown to train on, unknown to test on."""
-    return (
-        *load(data, "fashion_mnist_train", 10_000),
-        *load(data, "fashion_mnist_test"),
-        load(data, "mnist_train", 10_000)[0],
-        load(data, "mnist_test")[0],
-    )
-
-
-def cifar(data, seed):
-    """Return train X, y, test X, y, unknown to train on, unknown to test on."""
-    return (
-        *load(data, "cifar10_train", 20_000),
-        *load(data, "cifar10_test"),
-        load(data, "tinyimagenet_val")[0],
-        load(data, "streetview_chars")[0],
-    )
-
-
-LOADERS = {"digits": digits, "fashion": fashion, "cifar": cifar}
-
-
-def environment():
-    """Return what the figures depend on beside the data."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    return {
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "skorch": skorch.__version__,
-    }
-
-
-def made_with(results, *more):
-    """Return the environments of results, and more of their entries, in words."""
-    names = [*environment(), *more]
-    return "; ".join(
-        sorted({", ".join(f"{name} {r[name]}" for name in names) for r in results})
-    )
+DIGITS = {"accuracy": 4, "seconds": 0}  # after the point; 3 for the other columns
 
 
 def run(task, regime, seed, data):
-    """Return the figures of one fit."""
+    """Fit once; return the figures."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*has BatchNorm")
     params = REGIMES[task][regime]
-    X, y, X_test, y_test, seen, unseen = LOADERS[task](data, seed)
+    X, y, X_test, y_test, seen, unseen = TASKS[task](data, seed)
     clf = ConfidentClassifier(**params, max_epochs=EPOCHS[task], random_state=seed)
     start = time.perf_counter()
     clf.fit(X, y, X_ood=seen if params.get("ood_source") == "explicit" else None)
     seconds = time.perf_counter() - start
     report = ood_report(clf.score_samples(X_test), clf.score_samples(unseen))
-    # The confidences are minus `msp`: the calibration that matters is the classifier's.
+    # This one is nan, as minus `msp` is not a probability; the classifier's is below.
     del report["expected_calibration_error"]
     labels = np.searchsorted(clf.classes_, y_test)
     ece = expected_calibration_error(labels, clf.predict_proba(X_test))
@@ -177,7 +108,7 @@ def run(task, regime, seed, data):
         "task": task,
         "regime": regime,
         "seed": seed,
-        **environment(),
+        **versions(),
         "accuracy": clf.score(X_test, y_test),
         "ece": ece,
         "seconds": seconds,
@@ -187,7 +118,7 @@ def run(task, regime, seed, data):
 
 
 def to_markdown(results):
-    """Return the tables of all tasks: mean and standard deviation over the seeds."""
+    """Return the report: a table for each task, over all seeds."""
     lines = [
         "# Quality",
         "",
@@ -206,37 +137,22 @@ def to_markdown(results):
             runs = [r for r in rows if r["regime"] == regime]
             if runs:
                 seeds = " ".join(str(r["seed"]) for r in runs)
-                figures = [_cell([r[key] for r in runs], key) for key in COLUMNS]
+                figures = [
+                    mean_and_spread([r[name] for r in runs], DIGITS.get(name, 3))
+                    for name in COLUMNS
+                ]
                 cells.append([regime, seeds, *figures])
         lines += table(["regime", "seeds", *COLUMNS.values()], cells)
     return "\n".join(lines) + "\n"
 
 
-def table(header, rows):
-    """Return the lines of a table."""
-    return [
-        f"| {' | '.join(header)} |",
-        "|---" * len(header) + "|",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
-
-
 def key(result):
-    """Return what tells a result from others."""
+    """Return what identifies a result."""
     return result["task"], result["regime"], result["seed"]
 
 
-def _cell(values, key):
-    """Return mean and spread of one figure."""
-    digits = 0 if key == "seconds" else 4 if key == "accuracy" else 3
-    mean = f"{np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
-
-
 def main():
-    """Run what is asked for, and write JSON and Markdown after every fit."""
+    """Run the regimes asked for; write JSON and Markdown after every fit."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder of the .npz files")
     parser.add_argument("--tasks", nargs="+", default=list(REGIMES), choices=REGIMES)
@@ -245,7 +161,6 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="fits at once")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     todo = [
         (task, regime, seed)
         for seed in args.seeds
@@ -253,15 +168,13 @@ def main():
         for regime in REGIMES[task]
         if not args.regimes or regime in args.regimes
     ]
-    path = args.out / "quality.json"
-    results = json.loads(path.read_text()) if path.exists() else []
+    results = read(args.out, "quality")
     fits = (joblib.delayed(run)(*which, args.data) for which in todo)
     parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
     for result in parallel(fits):
         results = [r for r in results if key(r) != key(result)] + [result]
         results.sort(key=key)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (args.out / "quality.md").write_text(to_markdown(results))
+        write(args.out, "quality", results, to_markdown(results))
         print(
             *(f"{result[k]}" for k in ("task", "regime", "seed", "auroc")), flush=True
         )

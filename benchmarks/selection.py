@@ -1,34 +1,48 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure what it costs to choose beta without out-of-distribution data.
+"""Measure how much AUROC is lost by choosing beta without out-of-distribution data.
 
     python benchmarks/selection.py --data DIR
 
-DIR as for benchmarks/quality.py. Of plain cross entropy and four values of beta, one is
-picked by ``LeaveClassesOut`` on the training data: that with the highest mean AUROC of
-known rows against held-out classes, against synthetic samples made from the known rows,
-or against both, half each, which is about what ``make_ood_scorer(X_ood="permuted")``
-scores there. Its regret on a set of unknown samples is the AUROC of the best of the
-five there, which takes an oracle to know, less its own; so are those of the default
-beta and of cross entropy. The results go to docs/results/selection.json and
-selection.md, after every five fits; what is there already is not run again.
+DIR holds the files that image_sets.py names. There are five candidates: plain cross
+entropy and four values of beta. ``LeaveClassesOut`` splits the training data, and a
+rule picks the candidate with the highest mean AUROC of known rows against
 
-"both" was proposed after the picks of the seeds in ``LOOKED_AT`` were seen; the others
-are its test.
+- the held-out classes, or
+- synthetic samples made from the known rows, or
+- both, half each. ``make_ood_scorer(X_ood="permuted")`` scores about the same.
 
-A seed takes 5 fits on all training data and 5 for each split, of which digits have 5,
-Fashion-MNIST 3 and CIFAR-10 2: on one idle thread of a CPU 4 minutes for digits, about
-1/2 hour for either of the others.
+The regret of a pick on a set of unknown samples is the AUROC of the best candidate
+there minus the AUROC of the pick. The best candidate is known only with hindsight. The
+default beta and cross entropy have regrets, too.
+
+The rule "both" was proposed after the picks for the seeds in ``LOOKED_AT`` were seen.
+The other seeds test it.
+
+The results go to docs/results/selection.json and selection.md after every five fits.
+Fits that are there already do not run again. A seed takes 5 fits on all training data
+and 5 for each split: 5 splits of the digits, 3 of Fashion-MNIST, 2 of CIFAR-10. On one
+idle thread of a CPU this takes 4 minutes for the digits, and about half an hour for
+each of the others.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
-from quality import LOADERS, RESULTS, environment, made_with, table
+from _report import (
+    RESULTS,
+    made_with,
+    mean_and_largest,
+    mean_and_spread,
+    read,
+    table,
+    versions,
+    write,
+)
+from _tasks import EPOCHS, load_for_search
 
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import make_ood_scorer
@@ -42,15 +56,13 @@ CANDIDATES = {
     "beta=1": {"beta": 1.0},
 }
 DEFAULT = "beta=0.1"
-EPOCHS = {"digits": 50, "fashion": 10, "cifar": 10}
-LIMITS = {"digits": None, "fashion": 5_000, "cifar": 4_000}
 N_HELD_OUT = {"digits": 1, "fashion": 2, "cifar": 2}
 N_SPLITS = {"digits": 5, "fashion": 3, "cifar": 2}
-# What to pick a candidate by.
+# A rule -> the sets by which it picks a candidate.
 HELD_OUT, SYNTHETIC = "held-out classes", ["gaussian", "permuted"]
 RULES = {name: [name] for name in (HELD_OUT, *SYNTHETIC)}
 RULES["both"] = [HELD_OUT, "permuted"]
-# Seeds whose picks were seen when "both" was proposed.
+# The seeds whose picks were seen before "both" was proposed.
 LOOKED_AT = {"digits": [0, 1, 2], "fashion": [0, 1, 2], "cifar": [0, 1]}
 TITLES = {
     "digits": "scikit-learn's digits 0-4 known (60 % train, 40 % test); one class held "
@@ -62,24 +74,10 @@ TITLES = {
 }
 
 
-def load(task, data, seed):
-    """Return train X, y, test X, y and the sets of unknown test samples by name."""
-    X, y, X_test, y_test, seen, unseen = LOADERS[task](data, seed)
-    X, y = X[: LIMITS[task]], y[: LIMITS[task]]
-    unknown = {"gaussian noise": "gaussian"}
-    if task == "digits":
-        unknown["digits 5-9"] = unseen
-    elif task == "fashion":
-        unknown["MNIST"] = unseen
-    else:
-        unknown |= {"street-view characters": unseen, "Tiny ImageNet": seen}
-    return X, y, X_test, y_test, unknown
-
-
 def run(task, seed, split, data):
-    """Return the figures of all candidates, on all data or without some classes."""
+    """Return the figures of all candidates on all data, or on one split."""
     torch.set_num_threads(1)
-    X, y, X_test, y_test, unknown = load(task, data, seed)
+    X, y, X_test, y_test, unknown = load_for_search(task, data, seed)
     scorers = {name: make_ood_scorer(X_ood=X_ood) for name, X_ood in unknown.items()}
     results = []
     if split is not None:
@@ -99,18 +97,18 @@ def run(task, seed, split, data):
         auroc = {name: score(clf, X_test, y_test) for name, score in scorers.items()}
         which = {"task": task, "candidate": candidate, "seed": seed, "split": split}
         figures = {"accuracy": clf.score(X_test, y_test), "auroc": auroc}
-        results.append({**which, **environment(), "seconds": seconds, **figures})
+        results.append({**which, **versions(), "seconds": seconds, **figures})
     return results
 
 
 def key(result):
-    """Return what tells a result from others."""
+    """Return what identifies a result."""
     split = -1 if result["split"] is None else result["split"]
     return result["task"], result["seed"], split, result["candidate"]
 
 
 def picks(results):
-    """Return who is picked by each rule, once all fits of a task and seed are there."""
+    """Return the pick of each rule, or {} if a fit of this task and seed is missing."""
     held_out = [r for r in results if r["split"] is not None]
     if len(held_out) < N_SPLITS[results[0]["task"]] * len(CANDIDATES):
         return {}
@@ -131,7 +129,7 @@ def picks(results):
 
 
 def regrets(results, task):
-    """Return rows of seed, unknown set, rule, candidate picked and its regret."""
+    """Return rows of seed, unknown set, rule, pick and its regret."""
     rows = []
     for seed in sorted({r["seed"] for r in results if r["task"] == task}):
         of_seed = [r for r in results if (r["task"], r["seed"]) == (task, seed)]
@@ -146,7 +144,7 @@ def regrets(results, task):
 
 
 def to_markdown(results):
-    """Return the tables of all tasks."""
+    """Return the report: tables for each task, and a summary."""
     lines = [
         "# Choosing beta without out-of-distribution data",
         "",
@@ -176,7 +174,7 @@ _WHICH = {
 
 
 def _summary(results):
-    """Return the lines of the table of regrets over all sets of all tasks."""
+    """Return the table of mean regrets over all sets of all tasks."""
     seen, new = {}, {}
     for task in TITLES:
         for seed, name, rule, _, regret in regrets(results, task):
@@ -195,14 +193,14 @@ def _summary(results):
 
 
 def _versus(regrets, plain):
-    """Return the mean regret, and how it compares with that of cross entropy."""
+    """Return the mean regret, and how often and how far cross entropy is better."""
     worse = [r - plain[which] for which, r in regrets.items() if r > plain[which]]
     text = f"{np.mean(list(regrets.values())):.3f} ({len(worse)} of {len(regrets)}"
     return text + (f", {max(worse):.3f})" if worse else ")")
 
 
 def _candidate_table(results, task):
-    """Return the lines of the table of all candidates, mean and spread over seeds."""
+    """Return the table of all candidates: mean and spread over seeds."""
     full = [r for r in results if r["task"] == task and r["split"] is None]
     sets = list(full[0]["auroc"])
     seconds = [r["seconds"] for r in results if r["task"] == task]
@@ -215,14 +213,14 @@ def _candidate_table(results, task):
         runs = [r for r in full if r["candidate"] == candidate]
         columns = [[r["accuracy"] for r in runs]]
         columns += [[r["auroc"][name] for r in runs] for name in sets]
-        cells = [f"{np.mean(c):.3f} ± {np.std(c):.3f}" for c in columns]
+        cells = [mean_and_spread(c, ddof=0) for c in columns]
         rows.append([candidate, *cells])
     header = ["candidate", "accuracy", *(f"AUROC, {name}" for name in sets)]
     return lines + table(header, rows)
 
 
 def _regret_table(rows):
-    """Return the lines of the table of regrets by rule and unknown set."""
+    """Return the table of regrets by rule and unknown set."""
     sets = list(dict.fromkeys(name for _, name, *_ in rows))
     cells_by_rule = []
     for rule in dict.fromkeys(row[2] for row in rows):
@@ -231,14 +229,14 @@ def _regret_table(rows):
         cells = []
         for name in sets:
             values = [row[4] for row in of_rule if row[1] == name]
-            cells.append(f"{np.mean(values):.3f} ({np.max(values):.3f})")
+            cells.append(mean_and_largest(values))
         cells_by_rule.append([rule, chosen, *cells])
     header = ["picked by", "picks, by seed", *(f"regret, {s}" for s in sets)]
     return table(header, cells_by_rule)
 
 
 def main():
-    """Run what is not there yet, and write JSON and Markdown after every fit."""
+    """Run the missing fits; write JSON and Markdown after every five."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder of the .npz files")
     parser.add_argument("--tasks", nargs="+", default=list(TITLES), choices=TITLES)
@@ -246,9 +244,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="fits at once")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "selection.json"
-    results = json.loads(path.read_text()) if path.exists() else []
+    results = read(args.out, "selection")
     done = {key(r)[:3] for r in results}
     todo = [
         (task, seed, split)
@@ -261,8 +257,7 @@ def main():
     parallel = joblib.Parallel(args.jobs, return_as="generator_unordered")
     for five in parallel(runs):
         results = sorted([*results, *five], key=key)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (args.out / "selection.md").write_text(to_markdown(results))
+        write(args.out, "selection", results, to_markdown(results))
         for result in five:
             print(*key(result), result["auroc"], flush=True)
     print(to_markdown(results))

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Use the library for an hour in one process, and watch what it holds on to.
+"""Use the library for an hour in one process, and look for leaks.
 
     python benchmarks/soak.py --minutes 60
 
-A loop fits, predicts, samples, pickles, clones, saves and loads classifiers of every
-regime, on rows and on images, a detector and an open-set classifier, and runs into
-errors before and during training. After every loop the resident memory, the open files
-and the threads of the operating system are read; then garbage is collected, and the
-objects that are left are counted. In the end the results go to docs/results/soak.json
-and soak.md, the plot to docs/images/soak.png.
+A loop fits, predicts, samples, pickles, clones, saves and loads: classifiers of every
+regime on rows and on images, a detector and an open-set classifier. It also provokes
+errors before and during training. After every loop the script reads the resident
+memory, and counts open files, threads and, after a garbage collection, objects. At the
+end the results go to docs/results/soak.json and soak.md, and the plot to
+docs/images/soak.png. This replaces the comments added to soak.md by hand.
 """
 
 import argparse
 import contextlib
 import gc
-import json
 import os
 import pickle
 import tempfile
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from quality import RESULTS, environment
+from _report import RESULTS, table, versions, write
 from scipy.stats import theilslopes
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -48,7 +47,7 @@ COUNTS = {
     "files": "open files",
     "threads": "threads",
 }
-# Share of the loops in which caches fill and the allocator finds its size.
+# The first loops fill caches and make the allocator grow; slopes leave them out.
 WARM_UP = 0.1
 MAX_POINTS = 200
 
@@ -60,15 +59,15 @@ UNKNOWN = np.random.default_rng(0).random((60, 64)).astype(np.float32)
 
 
 class Fails(Callback):
-    """An error of the user's in the middle of training."""
+    """A user's callback that raises an error during training."""
 
     def on_epoch_end(self, net, **kwargs):
-        """Raise it."""
+        """Raise the error."""
         raise ArithmeticError
 
 
 def classifiers():
-    """Return a classifier of every regime, with its data and arguments of `fit`."""
+    """Return a classifier of every regime, its data and further arguments of `fit`."""
     rows, images = (ROWS, LABELS), (PIXELS, LABELS)
     make = ConfidentClassifier
     return [
@@ -85,7 +84,7 @@ def classifiers():
 
 
 def use(estimator, X, y, fit_params, folder):
-    """Fit an estimator, ask it everything, and take copies of it in every way."""
+    """Fit an estimator, copy it by pickle and by file, and predict with all three."""
     estimator = clone(estimator).fit(X, y, **fit_params)
     twin = pickle.loads(pickle.dumps(estimator))
     path = Path(folder) / "model.safetensors"
@@ -97,7 +96,7 @@ def use(estimator, X, y, fit_params, folder):
 
 
 def use_classifier(clf, X, y, fit_params, folder):
-    """Do with a classifier what others cannot: sample, go on, resume."""
+    """Use a classifier; also sample, train further, and resume from a checkpoint."""
     clf = use(clf, X, y, fit_params, folder)
     clf.predict_proba(X)
     clf.ood_score(X, method="odin")
@@ -110,7 +109,7 @@ def use_classifier(clf, X, y, fit_params, folder):
 
 
 def run_into_errors():
-    """Raise before training, in the middle of it and through it."""
+    """Provoke errors: by the data, by a callback and by diverging weights."""
     for params, X, error in [
         ({}, np.full_like(ROWS, np.nan), ValueError),
         ({"callbacks": [Fails()]}, ROWS, ArithmeticError),
@@ -135,7 +134,7 @@ def loop():
 
 
 def held():
-    """Return what the process holds now."""
+    """Return the memory, files, threads and objects that the process holds now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     figures = {
         "memory": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
@@ -147,22 +146,22 @@ def held():
 
 
 def soak(minutes):
-    """Return what was held at the start and after every loop, with the time."""
+    """Return what the process held at the start and after every loop, with the time."""
     start, cpu_start = time.monotonic(), time.process_time()
     points = [{"minute": 0.0, "cpu_minute": 0.0, **held()}]
     while points[-1]["minute"] < minutes:
         loop()
         now = {
             "minute": (time.monotonic() - start) / 60,
-            # A process may have to wait, or be stopped.
+            # Less than the time on the clock if other processes use the CPU.
             "cpu_minute": (time.process_time() - cpu_start) / 60,
         }
         points.append({**now, **held()})
     return points
 
 
-def table(points, versions):
-    """Return the results in Markdown."""
+def to_markdown(points, made_with):
+    """Return the report."""
     n_loops, end = len(points) - 1, points[-1]["minute"]
     first = max(1, round(WARM_UP * n_loops))
     warm = points[first:]
@@ -174,45 +173,43 @@ def table(points, versions):
         f"The slopes are medians over all pairs of points from loop {first} on, with "
         "95 % intervals (Theil-Sen).",
         "",
-        f"| | start | loop {first} | end | slope per 100 loops | slope per hour |",
-        "|---|---|---|---|---|---|",
     ]
+    slopes = ["slope per 100 loops", "slope per hour"]
+    header, rows = ["", "start", f"loop {first}", "end", *slopes], []
     for name, title in COUNTS.items():
         values = [point[name] for point in warm]
         hours = [point["minute"] / 60 for point in warm]
         loops = np.arange(len(warm)) / 100
-        slopes = " | ".join(
+        slopes = [
             "{0:+.2f} ({2:+.2f} to {3:+.2f})".format(*theilslopes(values, x))
             for x in (loops, hours)
-        )
-        lines.append(
-            f"| {title} | {points[0][name]:.0f} | {values[0]:.0f} | {values[-1]:.0f} | "
-            f"{slopes} |"
-        )
-    stated = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return "\n".join([*lines, "", "![](../images/soak.png)", "", f"{stated}.", ""])
+        ]
+        figures = [points[0][name], values[0], values[-1]]
+        rows.append([title, *(f"{figure:.0f}" for figure in figures), *slopes])
+    lines += [*table(header, rows), "", "![](../images/soak.png)", ""]
+    stated = ", ".join(f"{name} {version}" for name, version in made_with.items())
+    return "\n".join([*lines, f"{stated}.", ""])
 
 
 def thinned(points):
-    """Return some of the points, the first and the last among them."""
+    """Return at most `MAX_POINTS` points, with the first and the last."""
     n = min(len(points), MAX_POINTS)
     return [points[i] for i in np.linspace(0, len(points) - 1, n).round().astype(int)]
 
 
-def write(points, versions):
-    """Write all results."""
+def write_all(points, made_with):
+    """Write the results, the report and the plot."""
     results = {
-        "environment": versions,
+        "environment": made_with,
         "n_loops": len(points) - 1,
         "points": thinned(points),
     }
-    (RESULTS / "soak.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "soak.md").write_text(table(points, versions))
+    write(RESULTS, "soak", results, to_markdown(points, made_with))
     plot(thinned(points))
 
 
 def plot(points):
-    """Draw everything that was held over time."""
+    """Plot what the process held over time."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 6), layout="constrained")
@@ -235,8 +232,8 @@ def main():
     minutes = parser.parse_args().minutes
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    versions = environment()
-    write(soak(minutes), versions)
+    made_with = versions()  # the commit at the start
+    write_all(soak(minutes), made_with)
 
 
 if __name__ == "__main__":

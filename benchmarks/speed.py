@@ -4,14 +4,14 @@
     python benchmarks/speed.py [--sections step price small predict ...] [--threads 2]
     python benchmarks/speed.py --sections gpu --device cuda
 
-The two sides of every comparison alternate in one process; the table gives medians and
-their ratio. What is compared with is written plainly from the paper (three optimizers,
-float32, no trick) or is the library named. Everything is made here: no data is read.
-Writes docs/results/speed.json and speed.md.
+The sides of every comparison take turns in one process; the tables give medians and
+their ratios. A side is this library, another library, or a "textbook" loop written
+plainly from the paper, with three optimizers and float32. The data are random numbers
+or come with scikit-learn. Results go to docs/results/speed.json and speed.md; sections
+that do not run keep their figures.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import warnings
@@ -21,20 +21,14 @@ from pathlib import Path
 import numpy as np
 import skorch
 import torch
-from loops import (
-    Textbook,
-    dcgan,
-    epoch_of,
-    images,
-    plain_epoch,
-    textbook,
-)
+from _report import RESULTS, machine, read, table, versions, write
+from loops import Textbook, dcgan, epoch_of, images, plain_epoch, textbook
 from machine import gpu, profile
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
-from timing import compare, environment, to_markdown
+from timing import compare
 from torch import nn
 from torch.nn import functional as F
 
@@ -47,16 +41,12 @@ from confident_clf.modules import (
     MLPGenerator,
     SmallConvNet,
 )
-from confident_clf.sources import JointGAN
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
-
-
-# --- 1 and 2: a step of joint training, and its price ---------------------------------
+# --- steps of joint training ----------------------------------------------------------
 
 
 def joint_step(args):
-    """One step of VGG13 and DCGAN, batch 64, 3x32x32, against the textbook."""
+    """A step of VGG13 and DCGAN, batch 64, 3x32x32, against the textbook loop."""
     shape, n = (3, 32, 32), 64 * args.steps
     X, y = images(shape, n)
     plain = textbook(VGG, shape, 10, 64, args.device)
@@ -66,15 +56,12 @@ def joint_step(args):
         "textbook, float32": plain_epoch(plain.step, X, y, 64, args.device),
         "ours, defaults": epoch_of(X, y, ood_source=gan(), **ours),
         "ours, float32": epoch_of(X, y, ood_source=gan(), precision="float32", **ours),
-        "ours, shared samples": epoch_of(
-            X, y, ood_source=gan(share_samples=True), **ours
-        ),
     }
     return compare("joint step, VGG13 + DCGAN", sides, args.repeats, "ms", args.steps)
 
 
 def joint_price(args):
-    """An epoch of joint training against one of cross entropy."""
+    """A step of joint training against a step of cross entropy."""
     rows = []
     for name, module, shape, width in (
         ("VGG13 + DCGAN, 3x32x32", VGG, (3, 32, 32), 64),
@@ -87,9 +74,6 @@ def joint_price(args):
         sides = {
             "cross entropy": epoch_of(X, y, ood_source=None, **ours),
             "joint": epoch_of(X, y, ood_source=gan(), **ours),
-            "joint, shared samples": epoch_of(
-                X, y, ood_source=gan(share_samples=True), **ours
-            ),
             "features": epoch_of(X, y, ood_source="features", **ours),
             "noise": epoch_of(X, y, ood_source="noise", **ours),
         }
@@ -106,7 +90,7 @@ def joint_price(args):
     return rows
 
 
-# --- 3: small networks, where Python is the cost --------------------------------------
+# --- small networks, where Python takes most of the time ------------------------------
 
 
 def small(args):
@@ -159,20 +143,17 @@ def small(args):
         "ours, noise": epoch_of(X, y, module=module, ood_source="noise"),
         "textbook, joint": plain_epoch(plain.step, X, y, 64, "cpu"),
         "ours, joint": epoch_of(X, y, module=module),
-        "ours, joint, shared samples": epoch_of(
-            X, y, module=module, ood_source=JointGAN(share_samples=True)
-        ),
     }
     rows = compare("small network, an epoch", sides, max(args.repeats, 7), "ms")
     torch.set_num_threads(args.threads)
     return rows
 
 
-# --- 4: prediction --------------------------------------------------------------------
+# --- prediction -----------------------------------------------------------------------
 
 
 def bare(network, x, size):
-    """Return a function that puts all rows through a network in large batches."""
+    """Return a function that runs a network on all rows, in batches of this size."""
 
     def run():
         with torch.inference_mode():
@@ -183,7 +164,7 @@ def bare(network, x, size):
 
 
 def predict(args):
-    """Probabilities and scores of many rows, and of one, against the bare network."""
+    """Probabilities and scores of many rows and of one, against the bare network."""
     rows = []
     for name, X, y, params in (
         ("100,000 x 20, MLP", *_rows(100_000), {}),
@@ -220,7 +201,7 @@ def _floats(shape, n):
     return X.astype(np.float32) / 255, y
 
 
-# --- 5 to 8: memory, metrics, growth, searches ----------------------------------------
+# --- memory, metrics, growth, searches ------------------------------------------------
 
 
 def memory(args):
@@ -235,7 +216,7 @@ clf.fit(X[:{fit}], np.arange({fit}) % 10)
 clf.predict(X[:{predict}])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
-    # name -> images in memory, to fit on, to predict
+    # name -> number of images in memory, to fit on, to predict
     cases = {
         "networks and activations": (1_000, 1_000, 1),
         "fit on all": (50_000, 50_000, 1),
@@ -260,7 +241,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def metrics(args):
-    """ood_report on n + n scores against the sorting it needs."""
+    """ood_report on n + n scores, against sorting them."""
     rows = []
     for n in (100_000, 1_000_000, 10_000_000):
         rng = np.random.default_rng(0)
@@ -279,7 +260,7 @@ def metrics(args):
 
 
 def growth(args):
-    """Seconds of an epoch for each 1,000 rows, and of the import."""
+    """Time of an epoch per 1,000 rows as the rows grow, and of the import."""
     rows = []
     sizes = (5_000, 20_000, 80_000)
     data = {n: _rows(n) for n in sizes}
@@ -368,8 +349,33 @@ SECTIONS = {
 # --- the report -----------------------------------------------------------------------
 
 
+def to_markdown(report):
+    """Return the tables of all sections."""
+    lines = [
+        "# Speed",
+        "",
+        "Written by `python benchmarks/speed.py`. Medians; each ratio",
+        "compares with the first line of its table.",
+        "",
+    ]
+    for section in dict.fromkeys(row["section"] for row in report["rows"]):
+        rows = [row for row in report["rows"] if row["section"] == section]
+        made = ", ".join(f"{k} {v}" for k, v in rows[0]["environment"].items())
+        cells = [
+            [
+                row["what"],
+                f"{row['median']:.3g} {row['unit']}",
+                *(f"{row[k]:.3g}" if k in row else "" for k in ("best", "ratio")),
+            ]
+            for row in rows
+        ]
+        lines += [f"## {section}", "", made, ""]
+        lines += [*table(["", "median", "best", "ratio"], cells), ""]
+    return "\n".join(lines)
+
+
 def main():
-    """Run the sections asked for; keep the figures of the others."""
+    """Run the sections asked for; write JSON and Markdown after each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--sections", nargs="+", default=list(SECTIONS)[:-1], choices=SECTIONS
@@ -382,17 +388,16 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    path = args.out / "speed.json"
-    report = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    report = read(args.out, "speed") or {"rows": []}
+    environment = machine(args.device, args.threads) | versions()
     for name in args.sections:
         rows = SECTIONS[name](args)
         for row in rows:
-            row["environment"] = environment(args)
+            row["environment"] = environment
             print({k: v for k, v in row.items() if k != "environment"}, flush=True)
         new = {row["section"] for row in rows}
         report["rows"] = [r for r in report["rows"] if r["section"] not in new] + rows
-        path.write_text(json.dumps(report, indent=1) + "\n")
-        (args.out / "speed.md").write_text(to_markdown(report))
+        write(args.out, "speed", report, to_markdown(report))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How speed.py measures, and how it reports."""
+"""Time functions that take turns, and compare them."""
 
-import platform
 import statistics
-import subprocess
 import time
-from pathlib import Path
+from collections.abc import Callable
 
-import sklearn
-import skorch
 import torch
 
 
-def alternate(sides, repeats):
-    """Return the seconds of each side, called in turn; the first round is not counted.
+def alternate(
+    sides: dict[str, Callable[[], object]], repeats: int
+) -> dict[str, list[float]]:
+    """Return the seconds of every call; the sides take turns.
 
-    `sides` maps names to functions without arguments.
+    The first round warms up and does not count. Taking turns exposes all sides to the
+    same load of the machine, so ratios vary less than times.
     """
     seconds = {name: [] for name in sides}
     for i in range(repeats + 1):
@@ -29,8 +28,17 @@ def alternate(sides, repeats):
     return seconds
 
 
-def compare(section, sides, repeats, unit="s", per=1):
-    """Return a row for each side: median, and ratio to the first side."""
+def compare(
+    section: str,
+    sides: dict[str, Callable[[], object]],
+    repeats: int,
+    unit="s",
+    per=1,
+) -> list[dict]:
+    """Return a row for each side: its median, and the ratio to the first side's median.
+
+    `per` divides the times, for example by the number of steps.
+    """
     seconds = alternate(sides, repeats)
     scale = {"s": 1, "ms": 1e3, "us": 1e6}[unit] / per
     medians = {name: statistics.median(s) * scale for name, s in seconds.items()}
@@ -46,61 +54,3 @@ def compare(section, sides, repeats, unit="s", per=1):
         }
         for name, value in medians.items()
     ]
-
-
-def environment(args):
-    """Return what the figures depend on."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    cpu = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().split("\n")
-        if line.startswith("model name")
-    ]
-    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else cpu[0]
-    flags = Path("/proc/cpuinfo").read_text()
-    return {
-        "device": device,
-        "processors": len(cpu),
-        "bfloat16": ", ".join(f for f in ("avx512_bf16", "amx_bf16") if f in flags),
-        "threads": args.threads,
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "skorch": skorch.__version__,
-    }
-
-
-def to_markdown(report):
-    """Return the tables of all sections."""
-    lines = [
-        "# Speed",
-        "",
-        "Written by `python benchmarks/speed.py`. Medians; each ratio",
-        "compares with the first line of its table.",
-        "",
-    ]
-    for section in dict.fromkeys(row["section"] for row in report["rows"]):
-        rows = [row for row in report["rows"] if row["section"] == section]
-        made = ", ".join(f"{k} {v}" for k, v in rows[0]["environment"].items())
-        lines += [
-            f"## {section}",
-            "",
-            made,
-            "",
-            "| | median | best | ratio |",
-            "|---|---|---|---|",
-        ]
-        for row in rows:
-            best, ratio = (
-                f"{row[k]:.3g}" if k in row else "" for k in ("best", "ratio")
-            )
-            median = f"{row['median']:.3g} {row['unit']}"
-            lines.append(f"| {row['what']} | {median} | {best} | {ratio} |")
-        lines.append("")
-    return "\n".join(lines)

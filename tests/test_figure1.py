@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The comparison of the paper, end to end, on a few images made here."""
+"""Test the comparison of the paper from end to end, on a few random images."""
 
 import io
 import json
@@ -56,7 +56,7 @@ def data(tmp_path_factory):
 
 
 def test_paper_preset(data, tmp_path, capsys):
-    """Check that the paper's recipe runs, once, and that its tables say what it did."""
+    """Check that the paper's recipe runs only once, and that the tables match it."""
     arguments = ["--data", str(data), "--preset", "paper", "--images", "4"]
     arguments += ["--epochs", "1", "--jobs", "1", "--seeds", "0", "--device", "cpu"]
     arguments += ["--out", str(tmp_path)]
@@ -79,7 +79,7 @@ def test_paper_preset(data, tmp_path, capsys):
 
 
 def test_choose(data, tmp_path):
-    """Check the stand-ins: classes held out of training, and what they choose."""
+    """Check that training leaves out the held-out classes, and the table of choice."""
     arguments = ["--data", str(data), "--choose", "--tasks", "fashion", "--jobs", "1"]
     arguments += ["--epochs", "1", "--regimes", "cross entropy", "noise"]
     figure1.main([*arguments, "--out", str(tmp_path)])
@@ -109,14 +109,14 @@ def test_choose(data, tmp_path):
 
 
 def test_distorted_images():
-    """Check that two classes are blended, and that others are turned or inverted."""
+    """Check that blending mixes two classes, and the other three distortions."""
     y = np.array([2, 0, 1, 0, 2, 1])
     X = np.left_shift(2, y).astype(np.uint8)[:, None, None, None] * np.ones(
         (1, 1, 8, 8), np.uint8
     )
     X[:, :, 0] = 0
     sets = figure1.distorted(X, y)
-    # Of two classes the sum of their different powers of two, of one only itself.
+    # A blend of two classes is the sum of two powers of two; of one class, a power.
     blends = sets["blended"][:, 0, -1, -1]
     assert set(blends) <= {3, 5, 6} and all(np.bitwise_and(blends, 1 << y))
     assert (sets["rotated"][:, :, :, 0] == 0).all() and sets["rotated"][
@@ -127,7 +127,7 @@ def test_distorted_images():
 
 
 def test_explicit_is_tested_on_other_images(data):
-    """Check that what explicit trains on is no part of what it is tested on."""
+    """Check that explicit is not tested on images that it trains on."""
     for task in ("fashion", "cifar"):
         seen, sets = figure1.unknown_sets(data, task, N)
         seen = {image.tobytes() for image in seen}
@@ -136,13 +136,13 @@ def test_explicit_is_tested_on_other_images(data):
 
 
 def test_other_sets(data, tmp_path):
-    """Check the sets kept for the end, and the table of the scores on them."""
+    """Check the sets for --others, and the table of the scores on them."""
     for task, shape in (("fashion", (1, 28, 28)), ("cifar", (3, 32, 32))):
         sets = figure1.other_sets(data, task, N)
         assert all(images.shape == (N, *shape) for images in sets.values())
         assert all(images.dtype == np.uint8 for images in sets.values())
         assert not sets.keys() & figure1.unknown_sets(data, task, N)[1].keys()
-    # Nine pixels for each of scikit-learn's, of up to 16 in value, in a black frame.
+    # Each pixel of scikit-learn's, from 0 to 16, becomes nine, within a black border.
     zero = figure1.other_sets(data, "fashion", N)["digits"][0, 0]
     expected = np.kron(load_digits().images[0] * 255 / 16, np.ones((3, 3))) // 1
     assert_array_equal(zero[2:26, 2:26], expected)
@@ -158,7 +158,7 @@ def test_other_sets(data, tmp_path):
 
 
 def test_scores_are_the_classifier_s():
-    """Check that computing features once changes no score."""
+    """Check that computing features only once does not change a score."""
     X = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), np.uint8)
     y = np.repeat(list("abc"), 20)
     clf = ConfidentClassifier(ood_source="noise", max_epochs=2, random_state=0)
@@ -170,7 +170,7 @@ def test_scores_are_the_classifier_s():
 
 
 def test_reports():
-    """Check the metrics that are kept against those of the confidences."""
+    """Check the AUROC in the reports against the AUROC of the confidences."""
     rng = np.random.default_rng(0)
     known, unknown = rng.normal(1, 1, 50), rng.normal(0, 1, 30)
     reports = figure1.reports_by_method({"msp": {"known": known, "noise": unknown}})
@@ -179,7 +179,7 @@ def test_reports():
 
 
 def test_grey():
-    """Check the grey images against Pillow's."""
+    """Check the grey images against Pillow."""
     images = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), np.uint8)
     expected = [
         np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L"))[2:30, 2:30]
