@@ -235,9 +235,9 @@ class CannotFit(Nearest):
 @pytest.mark.parametrize(
     "params, y, error, message",
     [
-        ({"betas": []}, Y, ValueError, r"a list of one number or more; got \[\]"),
-        ({"betas": [[0.1]]}, Y, ValueError, "a list of one number or more"),
-        ({"betas": ["high"]}, Y, ValueError, "one number or more; got .'high'"),
+        ({"betas": []}, Y, ValueError, r"a list of at least one number; got \[\]"),
+        ({"betas": [[0.1]]}, Y, ValueError, "a list of at least one number"),
+        ({"betas": ["high"]}, Y, ValueError, "at least one number; got .'high'"),
         ({"betas": 0.1}, Y, ValueError, "'betas' parameter"),
         ({"betas": [0.1, 0]}, Y, ValueError, r"above 0; .*ood_source=None"),
         ({"betas": [-1.0]}, Y, ValueError, "finite and above 0"),
@@ -381,7 +381,7 @@ def test_x_ood_routing(fits):
 
 def test_nothing_stands_in(fits):
     """Check that two classes of rows that cannot be permuted are refused at once."""
-    with pytest.raises(ValueError, match="Nothing stands in for"):
+    with pytest.raises(ValueError, match="Nothing can serve as"):
         ConfidentClassifierCV(Dense()).fit(csr_array(X), Y % 2)
     assert not fits
     scoring = make_ood_scorer(X_ood=csr_array(X_OOD))

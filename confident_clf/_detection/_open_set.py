@@ -161,7 +161,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y = None if y is None else check_labels(y)
         check_unknown_label(self.unknown_label, self._expected_classes(y))
         detector = self._make_detector().fit(X, y, **params)
-        # An ensemble may have learnt the rows of the classifier's `ood_label`.
+        # An ensemble may have learned the rows of the classifier's `ood_label`.
         check_unknown_label(self.unknown_label, detector.classes_)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.detector_ = detector

@@ -117,7 +117,7 @@ def join(path: str, name: str) -> str:
     return f"{path}__{name}" if path else name
 
 
-def join_learnt(path: str, name: str) -> str:
+def join_learned(path: str, name: str) -> str:
     """Return the name in `get_params` that belongs to a learned attribute.
 
     A fitted ``estimator_`` is a clone of `estimator`, so both have the same name. The
@@ -199,7 +199,7 @@ class Writer(ValueWriter):
         """Encode the learned attributes of an object."""
         params = value.get_params(deep=False)
         return {
-            name: self.encode(attribute, join_learnt(path, name))
+            name: self.encode(attribute, join_learned(path, name))
             for name, attribute in vars(value).items()
             if name not in params and name != "_metadata_request"
         }
@@ -328,7 +328,7 @@ class Reader(ValueReader):
                 or name in also_hidden
             ):
                 raise ValueError(f"{type(value).__name__} does not learn {name[:50]!r}")
-            setattr(value, name, self.decode(node, join_learnt(path, name)))
+            setattr(value, name, self.decode(node, join_learned(path, name)))
         missing = set(_REQUIRED.get(type(value), ())) - set(nodes)
         if nodes and missing:
             raise ValueError(f"{type(value).__name__} lacks {min(missing)}")

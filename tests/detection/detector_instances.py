@@ -34,9 +34,14 @@ class OpenSetOfAnyLabels(OpenSetClassifier):
     No one `unknown_label` suits them all.
     """
 
-    def _check_unknown_label(self, y):
-        """Return -9, or "unknown" if the labels are strings."""
-        return "unknown" if y is not None and y.dtype.kind in "OU" else -9
+    def fit(self, X, y=None, **params):
+        """Fit with the unknown label -9, or "unknown" if the labels are strings."""
+        given = self.unknown_label
+        self.unknown_label = "unknown" if np.asarray(y).dtype.kind in "OU" else -9
+        try:
+            return super().fit(X, y, **params)
+        finally:
+            self.unknown_label = given
 
 
 def open_set_instances():

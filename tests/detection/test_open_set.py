@@ -144,13 +144,9 @@ class CannotFit(LogisticRegression):
         (Y, 2, r"unknown_label=2 is a label in y.*\[0, 1, 2\].*Pass another"),
         (Y - 1, -1, r"unknown_label=-1 is a label in y.*\[-1, 0, 1\]"),
         (NAMES, "cow", r"unknown_label='cow' is a label in y.*'cat', 'cow', 'dog'"),
-        (
-            NAMES,
-            -1,
-            r"unknown_label=-1 and the labels \['cat'.*unknown_label='unknown'",
-        ),
-        (NAMES.astype(object), -1, r"not of one kind.*Pass a string for labels"),
-        (Y, "unknown", r"unknown_label='unknown' and .*not of one kind.*a number"),
+        (NAMES, -1, r"unknown_label=-1 is a number, but the labels are strings.*'cat'"),
+        (NAMES.astype(object), -1, r"labels are strings.*Pass a string as unknown_lab"),
+        (Y, "unknown", r"unknown_label='unknown' is a string.*numbers.*Pass a number"),
         (Y, [-1], r"The 'unknown_label' parameter of OpenSetClassifier must be"),
     ],
 )
@@ -168,7 +164,7 @@ def test_unknown_label_refused(labels, unknown_label, message):
 def test_takes_a_classifier(estimator):
     """Check that what predicts no classes is refused."""
     with pytest.raises(
-        TypeError, match=r"needs a classifier; \w+ is none.*OODDetector"
+        TypeError, match=r"needs a classifier; \w+ is not a classifier.*OODDetector"
     ):
         OpenSetClassifier(estimator).fit(X, Y)
 
