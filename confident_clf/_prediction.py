@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from confident_clf._network_view import NetworkView
 from confident_clf.scores._make_score import make_score, same_score
+from confident_clf.utils._labels import is_ood_label
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import _fit_context
-from confident_clf.utils._labels import is_ood_label
 
 
 class PredictionMixin:

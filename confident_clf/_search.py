@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Beta chosen without out-of-distribution data, for the price of a few fits."""
+"""ConfidentClassifierCV: choose beta without out-of-distribution data."""
 
+from collections.abc import Callable
 from math import ceil
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
-from sklearn.model_selection import StratifiedShuffleSplit, check_cv
+from sklearn.model_selection import BaseCrossValidator, StratifiedShuffleSplit, check_cv
 from sklearn.utils import get_tags, indexable
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,32 +19,36 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from confident_clf._betas import (
     best_beta,
     check_betas,
-    place_of_beta,
+    prefix_of_beta,
     score_betas,
 )
 from confident_clf._classifier import ConfidentClassifier
+from confident_clf._detection._confidence import (
+    check_method,
+    id_confidence,
+    to_be_fitted,
+)
 from confident_clf.metrics import make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES
-from confident_clf._detection._confidence import check_method, id_confidence, to_be_fitted
-from confident_clf.utils._rows import labels_to_learn
+from confident_clf.utils._labels import check_labels, labels_to_learn
+from confident_clf.utils._params import params_named
+from confident_clf.utils._routing import fit_and_split_router, route_fit_params
 from confident_clf.utils._seeding import draw_seed
 from confident_clf.utils._sklearn import (
     HasMethods,
     StrOptions,
     _fit_context,
-    _routing_enabled,
     _safe_indexing,
 )
-from confident_clf.utils._validation import check_labels
 
-# A class with fewer rows is not held out, nor is one beside it.
+# If a class has fewer rows than this, no class is held out.
 _MIN_ROWS = 4
 
 
-def _has(name):
-    """Return a function that tells whether the estimator inside has a method."""
+def _has(name: str) -> Callable:
+    """Return a function that checks whether the estimator inside has a method."""
     return lambda self: hasattr(
         getattr(self, "best_estimator_", self._base_estimator()), name
     )
@@ -56,49 +57,52 @@ def _has(name):
 class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Classifier that chooses its beta without out-of-distribution (OOD) samples.
 
-    A third of the classes at a time stands in for what is unknown. A classifier is
-    trained without them; for every value of beta, a copy of it goes on with that beta
-    for a few epochs, and is scored by how well it tells other rows of its classes from
-    those of the classes it does not know, and from rows with permuted values. The best
-    beta then trains the classifier on all rows. Scoring costs less than three such
+    A third of the classes at a time plays the part of unknown samples. A classifier is
+    trained without them. For every value of beta, a copy of it continues with that beta
+    for a few epochs. The copy is scored by how well it separates new rows of its own
+    classes from rows of the held-out classes, and from rows with permuted values. The
+    best beta then trains the classifier on all rows. Scoring costs less than three such
     fits, for up to `max_epochs` betas.
 
     Parameters
     ----------
     estimator : estimator or None, default=None
-        A :class:`ConfidentClassifier`, or what holds one, such as a pipeline: the one
-        estimator in it with parameters `beta`, `max_epochs` and `warm_start` is
-        searched, from its own beta. None is ``ConfidentClassifier()``.
+        A :class:`ConfidentClassifier`, or an estimator that holds one, such as a
+        pipeline. Exactly one estimator in it must have the parameters `beta`,
+        `max_epochs` and `warm_start`. Its beta is searched; its own value of beta
+        trains the classifiers that the copies are made of. None means
+        ``ConfidentClassifier()``.
     betas : array-like of shape (n_betas,), \
             default=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
         The values to choose from, all above 0.
     cv : int, splitter, iterable or None, default=None
         The training and test parts that betas are scored on, as in
-        :func:`sklearn.model_selection.check_cv`. None holds out a third of the classes
-        at a time, rounded up, until each has been: it is ``LeaveClassesOut(ceil(n / 3),
-        test_size=0.3)`` of n classes. With two classes, or one of fewer than four rows,
-        none is held out: there are two stratified splits, each training on half of the
-        rows. Rows labelled `ood_label`, if the estimator has one, are then in all
-        training parts.
+        :func:`sklearn.model_selection.check_cv`. None holds out a third of the n
+        classes at a time, rounded up, until each class was held out once:
+        ``LeaveClassesOut(ceil(n / 3), test_size=0.3)``. With two classes, or if a class
+        has fewer than four rows, no class is held out. There are then two stratified
+        splits, each training on half of the rows. With ``cv=None``, all training parts
+        contain the rows labelled `ood_label`, if the estimator has that parameter.
     scoring : str, callable or None, default=None
-        What to choose by, greater being better, as in
-        :func:`sklearn.model_selection.cross_val_score`. None is the AUROC of telling
-        known rows from held-out classes and from known rows with the values of each
-        feature permuted, that is ``make_ood_scorer(X_ood="permuted")``; where X is
-        sparse or has no features, from held-out classes only.
+        The score to choose by, where greater is better, as in
+        :func:`sklearn.model_selection.cross_val_score`. None means
+        ``make_ood_scorer(X_ood="permuted")``: the AUROC of known rows against rows of
+        held-out classes and known rows with the values of each feature permuted. If X
+        is sparse or has no features, only held-out classes count.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
             "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
-        Score to detect by, as in :class:`OODDetector`. None is the estimator's own.
+        Score to detect by, as in :class:`OODDetector`. None means the estimator's
+        own.
     n_jobs : int or None, default=None
         Number of fits at once, as in scikit-learn. Leave it at 1 on a GPU.
     random_state : int, RandomState instance or None, default=None
-        Draws the splits of ``cv=None``, and seeds the estimator where its own
+        Draws the splits of ``cv=None``, and seeds the estimator if its own
         `random_state` is None. All betas are trained with the same random numbers.
 
     Attributes
     ----------
     beta_ : float
-        The beta chosen.
+        The chosen beta.
     best_score_ : float
         Mean score of `beta_` over the splits.
     cv_results_ : dict of str to ndarray of shape (n_betas,)
@@ -119,17 +123,17 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    The copies go on for ``max_epochs // n_betas`` epochs each, with a whole
-    `lr_schedule`. Few epochs from the start would cost no more, but may mislead: on
-    scikit-learn's digits large values of beta look better early in training than they
-    do in the end, so a halving search over epochs chose too large ones.
+    The copies continue for ``max_epochs // n_betas`` epochs each, with a whole
+    `lr_schedule`. Training a few epochs from the start would cost no more, but may
+    mislead: on scikit-learn's digits, large values of beta look better early in
+    training than in the end. A halving search over epochs chose too large ones.
 
-    Of betas with equal scores that nearest in ratio to the estimator's own is taken,
-    then the smaller: where the data say nothing, beta stays as it was.
+    Of betas with equal scores, the one nearest in ratio to the estimator's own is
+    taken, then the smaller one. So beta stays as it was if the data do not favour any.
 
-    To search other parameters too, or to look at accuracy beside, use
+    To search other parameters too, or to watch the accuracy as well, use
     :class:`~sklearn.model_selection.GridSearchCV` with the same splits. A `checkpoint`
-    of the estimator is used for the last fit only.
+    of the estimator is only used for the last fit.
 
     Examples
     --------
@@ -190,8 +194,8 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels.
         **params : dict
-            Parameters of the estimator's `fit`, as in :meth:`OODDetector.fit`: those
-            with one value per row are split with the rows, `X_ood` never is.
+            Parameters of the estimator's `fit`, as in :meth:`OODDetector.fit`. Those
+            with one value per row are split with the rows; `X_ood` never is.
 
         Returns
         -------
@@ -201,60 +205,59 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If no estimator in `estimator` has the parameters `beta`, `max_epochs` and
-            `warm_start`, or several have.
+            Unless exactly one estimator in `estimator` has the parameters `beta`,
+            `max_epochs` and `warm_start`.
         ValueError
-            Before any training if `betas` are not numbers above 0, or there is only one
-            class; and as in `fit` of the estimator.
+            Before any training, if `betas` are not numbers above 0, or if there is only
+            one class. Also as in `fit` of the estimator.
         """
         betas = check_betas(self.betas)
         X, y = indexable(X, check_labels(y))
-        estimator, place, seed = self._prepare()
-        split_params = {}
-        if _routing_enabled():
-            routed = process_routing(self, "fit", **params)
-            params, split_params = routed.estimator.fit, routed.splitter.split
+        prefix = prefix_of_beta(self._base_estimator())
+        seed = draw_seed(self.random_state)
+        estimator = self._to_be_fitted(seed)
+        params, split_params = route_fit_params(self, params)
         splits = self._splits(estimator, X, y, seed, split_params)
         scorer = self._scorer(estimator, X, y, splits)
-        own = estimator.get_params()
-        # A checkpoint is for one fit.
-        name = f"{place}checkpoint"
-        searched = clone(estimator).set_params(**{name: None} if name in own else {})
+        searched = _without_checkpoint(estimator, prefix)
         scores = Parallel(n_jobs=self.n_jobs)(
             delayed(score_betas)(
-                searched, place, betas, X, y, params, train, test, scorer
+                searched, prefix, betas, X, y, params, train, test, scorer
             )
             for train, test in splits
         )
-        results = _results(betas, np.array(scores))
-        best = best_beta(betas, results["mean_test_score"], own[f"{place}beta"])
-        beta = betas[best].item()
-        estimator.set_params(**{f"{place}beta": beta}).fit(X, y, **params)
+        results, name = _results(betas, np.array(scores)), f"{prefix}beta"
+        own = estimator.get_params()[name]
+        best = best_beta(betas, results["mean_test_score"], own)
+        estimator.set_params(**{name: betas[best].item()}).fit(X, y, **params)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
-        self.beta_ = beta
+        self.beta_ = betas[best].item()
         self.best_score_ = results["mean_test_score"][best].item()
         self.cv_results_ = results
         self.best_estimator_ = estimator
         return self
 
-    def _base_estimator(self):
+    def _base_estimator(self) -> BaseEstimator:
         """Return the estimator that is searched, not fitted."""
         return ConfidentClassifier() if self.estimator is None else self.estimator
 
-    def _prepare(self):
-        """Return a clone of the estimator to fit, the place of beta in it, a seed."""
-        base, seed = self._base_estimator(), draw_seed(self.random_state)
-        place = place_of_beta(base)
+    def _to_be_fitted(self, seed: int) -> BaseEstimator:
+        """Return a clone of the estimator, with the seed where it has none."""
+        base = self._base_estimator()
         check_method(base, self.method)
         estimator = to_be_fitted(base, self.method)
-        unset = {
-            name: seed
-            for name, value in estimator.get_params().items()
-            if name.split("__")[-1] == "random_state" and value is None
-        }
-        return estimator.set_params(**unset), place, seed
+        random_states = params_named(estimator, "random_state")
+        unset = {name: seed for name, value in random_states.items() if value is None}
+        return estimator.set_params(**unset)
 
-    def _splits(self, estimator, X, y, seed, split_params):
+    def _splits(
+        self,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        y: np.ndarray,
+        seed: int,
+        split_params: dict,
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the rows of the training and test parts."""
         labels = labels_to_learn(estimator, y)
         if len(labels) < 2:
@@ -273,20 +276,23 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             for train, test in cv.split(rows, y[rows])
         ]
 
-    def _scorer(self, estimator, X, y, splits):
-        """Return the scorer that `scoring` stands for."""
+    def _scorer(
+        self, estimator: BaseEstimator, X: ArrayLike, y: np.ndarray, splits: list
+    ) -> Callable:
+        """Return the scorer that `scoring` describes."""
         if self.scoring is not None:
             return check_scoring(estimator, scoring=self.scoring)
-        # Held-out classes alone resemble the known ones: of samples that do not, they
-        # say nothing. Texts in a list have no features to permute.
+        # Held-out classes resemble the known ones, so alone they do not test samples
+        # that are far away. Texts in a list have no features to permute.
         has_features = not issparse(X) and np.ndim(_safe_indexing(X, [0])) > 1
         X_ood = "permuted" if has_features else None
         holds_out = (np.setdiff1d(y[test], y[train]).size for train, test in splits)
         if not has_features and not all(holds_out):
             raise ValueError(
                 "Nothing stands in for out-of-distribution samples: no class is held "
-                "out (that takes three, of four rows or more each), and X is sparse or "
-                "has no features to permute. Pass scoring=make_ood_scorer(X_ood=...)."
+                "out (this needs three classes with at least four rows each), and X is "
+                "sparse or has no features to permute. Pass "
+                "scoring=make_ood_scorer(X_ood=...)."
             )
         return make_ood_scorer(X_ood=X_ood, method=self.method)
 
@@ -301,7 +307,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels out of `classes_`.
+            Labels from `classes_`.
         """
         check_is_fitted(self)
         return self.best_estimator_.predict(X)
@@ -348,7 +354,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, ...)
             Samples.
         method : str, OODScore or None, default=None
-            As in the constructor; None takes the constructor's.
+            As in the constructor. None takes the constructor's.
 
         Returns
         -------
@@ -367,7 +373,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, ...)
             Samples.
         method : str, OODScore or None, default=None
-            As in the constructor; None takes the constructor's.
+            As in the constructor. None takes the constructor's.
 
         Returns
         -------
@@ -406,17 +412,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         MetadataRouter
             To the estimator's `fit` and the splitter's `split`.
         """
-        return (
-            MetadataRouter(owner=type(self).__name__)
-            .add(
-                estimator=self._base_estimator(),
-                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-            )
-            .add(
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-        )
+        return fit_and_split_router(self, self._base_estimator(), self.cv)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -427,8 +423,15 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def _default_splitter(y, seed):
-    """Return a splitter whose training parts have at most 1.4 times the rows of y."""
+def _without_checkpoint(estimator: BaseEstimator, prefix: str) -> BaseEstimator:
+    """Return a clone without a checkpoint, which can only serve one fit."""
+    name = f"{prefix}checkpoint"
+    unset = {name: None} if name in estimator.get_params() else {}
+    return clone(estimator).set_params(**unset)
+
+
+def _default_splitter(y: np.ndarray, seed: int) -> BaseCrossValidator:
+    """Return a splitter whose training parts have 1.4 times the rows of y at most."""
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) == 2 or counts.min() < _MIN_ROWS:
         return StratifiedShuffleSplit(2, test_size=0.5, random_state=seed)
@@ -436,7 +439,7 @@ def _default_splitter(y, seed):
     return LeaveClassesOut(n_held_out, test_size=0.3, random_state=seed)
 
 
-def _results(betas, scores):
+def _results(betas: np.ndarray, scores: np.ndarray) -> dict:
     """Return `cv_results_` for scores of shape (n_splits, n_betas)."""
     return {
         "param_beta": betas,

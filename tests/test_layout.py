@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "losses": set(),
     "modules": set(),
     "scores": {"utils"},
-    "metrics": {"scores", "utils"},
+    "metrics": {"_detection", "utils"},
     "sources": {"losses", "modules", "utils"},
     "_training_state": {"utils"},
     "_training": {"utils"},
@@ -39,14 +39,13 @@ MAY_IMPORT = {
         "sources",
         "utils",
     },
-    "_calibration": {"scores", "utils"},
-    "_detector": {"_calibration", "scores", "utils"},
-    "_open_set": {"_detector", "utils"},
+    "_detection": {"scores", "utils"},
     "model_selection": {"utils"},
     "_betas": {"utils"},
     "_search": {
         "_betas",
         "_classifier",
+        "_detection",
         "metrics",
         "model_selection",
         "scores",
@@ -54,8 +53,7 @@ MAY_IMPORT = {
     },
     "_files": {
         "_classifier",
-        "_detector",
-        "_open_set",
+        "_detection",
         "_search",
         "modules",
         "scores",
@@ -65,8 +63,7 @@ MAY_IMPORT = {
     "_persistence": {"_files", "_version"},
     "__init__": {
         "_classifier",
-        "_detector",
-        "_open_set",
+        "_detection",
         "_persistence",
         "_search",
         "_version",
@@ -124,8 +121,7 @@ def test_import_is_light():
 
 def test_detector_and_metrics_do_not_need_torch():
     """Check that no file of the torch-free half imports torch or skorch."""
-    torch_free = ["_betas.py", "_calibration.py", "_detector.py", "_open_set.py"]
-    for part in (*torch_free, "metrics", "model_selection", "scores"):
+    for part in ("_betas.py", "_detection", "metrics", "model_selection", "scores"):
         path = ROOT / part
         for file in [path] if path.is_file() else path.rglob("*.py"):
             roots = {name.split(".")[0] for name in imports_of(file)}

@@ -59,8 +59,8 @@ class OODDetector(
         Probability to accept an ID sample, between 0 and 1.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
             "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
-        Score to detect by. None takes the first of the four methods above that
-        `estimator` has. "odin", "react", "knn", "mahalanobis", "rmd" and "vim" need a
+        Score to detect by. None takes the first of the methods named under `estimator`
+        that it has. "odin", "react", "knn", "mahalanobis", "rmd" and "vim" need a
         :class:`ConfidentClassifier`, alone or as the last step of a pipeline. All of
         these except "odin" are fitted on the training rows of `estimator_`. A frozen
         classifier must have been fitted with the same method, because the rows that

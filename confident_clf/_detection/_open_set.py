@@ -278,8 +278,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def check_unknown_label(unknown_label: float | str, classes: np.ndarray) -> None:
-    """Raise ValueError if `unknown_label` is a class, or of another kind than they are.
-    """
+    """Raise ValueError if `unknown_label` is a class, or cannot be next to them."""
     if classes.dtype.kind in "mM":
         raise ValueError(
             f"unknown_label={unknown_label!r} cannot mix with labels that are dates or "

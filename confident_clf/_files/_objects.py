@@ -28,9 +28,9 @@ from sklearn.preprocessing import (
 
 from confident_clf._classifier import ConfidentClassifier
 from confident_clf._detection._detector import OODDetector
+from confident_clf._detection._open_set import OpenSetClassifier
 from confident_clf._files._nets import classifier_state, restore_classifier
 from confident_clf._files._values import CannotKeep, ValueReader, ValueWriter, kind_of
-from confident_clf._detection._open_set import OpenSetClassifier
 from confident_clf._search import ConfidentClassifierCV
 from confident_clf.modules import (
     MLP,

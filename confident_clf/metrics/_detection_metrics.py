@@ -3,7 +3,6 @@
 
 import numpy as np
 
-from confident_clf.metrics._metric_input import check_kinds, check_scores, check_share
 from confident_clf.metrics._counts import (
     area_under_roc,
     average_precision,
@@ -12,6 +11,7 @@ from confident_clf.metrics._counts import (
     count_swapped,
     true_negatives,
 )
+from confident_clf.metrics._metric_input import check_kinds, check_scores, check_share
 
 
 def auroc(y_true, y_score):

@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from confident_clf.metrics._metric_input import check_kinds, check_scores
 from confident_clf.metrics._counts import area_under_roc
-from confident_clf.utils._validation import is_other_kind
+from confident_clf.metrics._metric_input import check_kinds, check_scores
+from confident_clf.utils._labels import check_same_kind
 
 
 def oscr(y_true, y_score, y_correct):
@@ -156,11 +156,7 @@ def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):
             f"{y_true.shape} and {y_pred.shape}. Pass the labels of the samples that "
             "were predicted."
         )
-    if is_other_kind(unknown_label, y_pred):
-        raise ValueError(
-            f"unknown_label={unknown_label!r} is not of the kind of y_pred, such as "
-            f"{y_pred[:1].tolist()[0]!r}. Pass the unknown_label that was predicted."
-        )
+    check_same_kind("unknown_label", unknown_label, y_pred)
     is_nan = unknown_label != unknown_label
     accepted = y_pred == y_pred if is_nan else y_pred != unknown_label
     if not accepted.any():

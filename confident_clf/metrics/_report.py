@@ -5,7 +5,6 @@ from bisect import bisect_right
 
 import numpy as np
 
-from confident_clf.metrics._metric_input import check_scores, check_share
 from confident_clf.metrics._counts import (
     area_under_roc,
     average_precision,
@@ -14,6 +13,7 @@ from confident_clf.metrics._counts import (
     count_swapped,
     true_negatives,
 )
+from confident_clf.metrics._metric_input import check_scores, check_share
 
 
 def ood_report(confidence_in, confidence_out, *, tpr=0.95):

@@ -6,6 +6,7 @@ from inspect import signature
 import numpy as np
 from sklearn.base import is_classifier
 
+from confident_clf._detection._confidence import id_confidence, unwrap
 from confident_clf.metrics._calibration_error import expected_calibration_error
 from confident_clf.metrics._detection_metrics import (
     aupr_in,
@@ -17,7 +18,6 @@ from confident_clf.metrics._detection_metrics import (
 )
 from confident_clf.metrics._open_set_metrics import aurc, oscr
 from confident_clf.metrics._synthetic import SYNTHETIC, synthetic_ood
-from confident_clf._detection._confidence import id_confidence, unwrap
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
 

@@ -5,7 +5,6 @@ Each is a pure function; those with parameters, or with something to learn, are 
 objects too.
 """
 
-from confident_clf.scores._score import OODScore
 from confident_clf.scores._ensemble import mutual_information
 from confident_clf.scores._features import KNN, knn
 from confident_clf.scores._gaussian import RMD, Mahalanobis, mahalanobis, rmd
@@ -23,6 +22,7 @@ from confident_clf.scores._logits import (
     score_logits,
 )
 from confident_clf.scores._odin import ODIN, odin
+from confident_clf.scores._score import LogitScore, OODScore
 
 __all__ = [
     "GEN",
@@ -30,6 +30,7 @@ __all__ = [
     "LOGIT_SCORES",
     "ODIN",
     "RMD",
+    "LogitScore",
     "Mahalanobis",
     "OODScore",
     "ReAct",

@@ -3,8 +3,8 @@
 
 from numbers import Integral, Real
 
-from confident_clf.scores._score import LogitScore
 from confident_clf.scores._logits import gen, spread_reject
+from confident_clf.scores._score import LogitScore
 from confident_clf.utils._sklearn import Interval
 
 

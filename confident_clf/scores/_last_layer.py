@@ -8,9 +8,9 @@ from scipy.linalg import eigh
 from scipy.special import logsumexp
 from sklearn.utils.validation import check_is_fitted
 
-from confident_clf.scores._score import OODScore
 from confident_clf.scores._blocks import times
 from confident_clf.scores._logits import relative_to_reject, score_logits
+from confident_clf.scores._score import OODScore
 from confident_clf.utils._sklearn import Interval
 
 

@@ -3,13 +3,13 @@
 
 from functools import partial
 
-from confident_clf.scores._score import NamedScore, OODScore
 from confident_clf.scores._features import KNN
 from confident_clf.scores._gaussian import RMD, Mahalanobis
 from confident_clf.scores._gen import GEN
 from confident_clf.scores._last_layer import ReAct, ViM
 from confident_clf.scores._logits import LOGIT_SCORES
 from confident_clf.scores._odin import ODIN
+from confident_clf.scores._score import NamedScore, OODScore
 
 SCORES = {name: partial(NamedScore, name) for name in LOGIT_SCORES} | {
     "gen": GEN,

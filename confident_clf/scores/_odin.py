@@ -6,8 +6,8 @@ from numbers import Real
 import numpy as np
 from scipy.special import softmax
 
-from confident_clf.scores._score import OODScore, rejects
 from confident_clf.scores._logits import score_logits
+from confident_clf.scores._score import OODScore, rejects
 from confident_clf.utils._sklearn import Interval
 
 

@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from confident_clf.scores import LOGIT_SCORES, score_logits
 from confident_clf._detection._confidence import check_method, id_confidence
+from confident_clf.scores import LOGIT_SCORES, score_logits
 
 X, Y = make_blobs(60, centers=3, cluster_std=3.0, random_state=0)
 Y_BINARY = (Y > 0).astype(int)

@@ -29,9 +29,9 @@ from sklearn.svm import SVC
 from sklearn.utils import get_tags
 
 from confident_clf import OODDetector
-from confident_clf.metrics import make_ood_scorer
 from confident_clf._detection._confidence import id_confidence
 from confident_clf._detection._conformal import n_calibration_needed
+from confident_clf.metrics import make_ood_scorer
 
 X, Y = make_blobs(100, centers=3, cluster_std=2.0, random_state=0)
 TARGETS = [0.05, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99]

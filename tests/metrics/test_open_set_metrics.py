@@ -212,9 +212,9 @@ def test_accepted_accuracy_of_other_kinds():
     """Check NaN for refused samples, and that labels of two kinds are refused."""
     predicted = [0.0, 1.0, np.nan, np.nan]
     assert accepted_accuracy([0, 0, 1, 1], predicted, unknown_label=np.nan) == 0.5
-    with pytest.raises(ValueError, match=r"unknown_label=-1 is not .* such as 'a'"):
+    with pytest.raises(ValueError, match=r"unknown_label=-1 is a number.* such as 'a'"):
         accepted_accuracy(["a", "b"], ["a", "unknown"])
     with pytest.raises(
-        ValueError, match=r"unknown_label='unknown' is not .* such as 1"
+        ValueError, match=r"unknown_label='unknown' is a string.* such as 1"
     ):
         accepted_accuracy([1, 2], [1, -1], unknown_label="unknown")

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from confident_clf import OODDetector
+from confident_clf._detection._confidence import id_confidence
 from confident_clf.metrics import (
     aupr_in,
     auroc,
@@ -29,7 +30,6 @@ from confident_clf.metrics import (
     ood_report,
     tnr_scorer,
 )
-from confident_clf._detection._confidence import id_confidence
 
 X, Y = make_blobs(80, centers=2, cluster_std=2.0, random_state=0)
 X_OOD = np.random.default_rng(0).normal(X.mean(axis=0), 4.0, size=(30, 2))
