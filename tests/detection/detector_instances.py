@@ -36,6 +36,7 @@ class OpenSetOfAnyLabels(OpenSetClassifier):
 
     def fit(self, X, y=None, **params):
         """Fit with -9 as the label, or "unknown" if the labels are strings."""
+        self._validate_params()
         given = self.unknown_label
         is_text = y is not None and np.asarray(y).dtype.kind in "OU"
         self.unknown_label = "unknown" if is_text else -9

@@ -183,7 +183,7 @@ def test_scorers_take_a_classifier():
         (lambda: aurc([1, -1], [0, 1]), r"y_correct\[1\] is .*-1"),
         (lambda: aurc([], []), r"y_score must be a vector with at least one"),
         (lambda: accepted_accuracy([1, 0], [1]), r"shapes \(2,\) and \(1,\)"),
-        (lambda: accepted_accuracy([[1]], [[1]]), r"vectors of one length"),
+        (lambda: accepted_accuracy([[1]], [[1]]), r"vectors of the same length"),
     ],
 )
 def test_refused(call, message):

@@ -122,7 +122,7 @@ def test_scorer_of_a_density():
 
 def test_unknown_name():
     """Check that a name of no kind is refused when the scorer is made."""
-    message = r"X_ood='normal' is no kind .*'gaussian', 'permuted', 'uniform'"
+    message = r"X_ood='normal' is not a kind .*'gaussian', 'permuted', 'uniform'"
     with pytest.raises(ValueError, match=message):
         make_ood_scorer(X_ood="normal")
 
