@@ -211,9 +211,9 @@ class OODDetector(
             If the estimator lacks what the score is computed from, or with `per_class`
             is not a classifier.
         ValueError
-            If the rows, or with `per_class` those of a class, are too few for
-            `target_tpr`, a confidence is NaN, or, with a frozen estimator, a label is
-            not in its classes.
+            If there are too few rows for `target_tpr`, or too few of a class with
+            `per_class`; if a confidence is NaN; or if a label is not among the classes
+            of a frozen estimator.
         """
         estimator, groups = calibrate(self, X, y, params)
         thresholds = [conformal_threshold(group, self.target_tpr) for group in groups]

@@ -30,7 +30,7 @@ def check_numbers(name: str, values: ArrayLike) -> np.ndarray:
         kind = f"{type(values).__name__} ({error})"
     raise ValueError(
         f"{name} must be an array of real numbers; got {kind}. Pass confidences as "
-        "floats, such as those of score_samples."
+        "floats, for example from score_samples."
     )
 
 

@@ -117,7 +117,7 @@ def check_dtype(labels, unknown_label, expected):
 
 
 def test_types_of_labels():
-    """Check that labels of every type have an unknown beside them."""
+    """Check that labels of every type can be mixed with an unknown."""
     assert check_dtype(Y, -1, int) == -1
     assert check_dtype(Y, 0.5, float) == 0.5
     assert np.isnan(check_dtype(Y, np.nan, float))
@@ -227,7 +227,7 @@ def test_method(method):
 
 
 def test_without_probabilities():
-    """Check that over a classifier of decisions there is no predict_proba."""
+    """Check that there is no predict_proba over a classifier without one."""
     open_set = OpenSetClassifier(LinearSVC())
     assert not hasattr(open_set, "predict_proba")
     open_set.fit(X, Y)

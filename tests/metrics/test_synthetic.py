@@ -96,7 +96,7 @@ def test_sparse_is_refused():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scorer(kind):
-    """Check that a scorer makes them from ID rows alone, beside rows labelled OOD."""
+    """Check that a scorer makes them from ID rows alone, next to labelled OOD rows."""
     X, y = make_blobs(150, centers=3, random_state=0)
     clf = LogisticRegression().fit(X[y < 2], y[y < 2])
     X_id = X[y < 2]
