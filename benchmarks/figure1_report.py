@@ -281,8 +281,8 @@ def _others(runs):
         for (regime, method), values in means.items()
     ]
     text = (
-        "AUROC on other sets, which had no part in this choice (grey CIFAR-10 had one in "
-        f"choosing the GAN's learning rate); seeds {seeds}."
+        "AUROC on other sets, which had no part in this choice (grey CIFAR-10 had one "
+        f"in choosing the GAN's learning rate); seeds {seeds}."
     )
     header = ["training", "score", *unknown_sets(runs), "mean"]
     return ["", text, "", *table(header, rows)]

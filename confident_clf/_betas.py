@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Values of beta: check them, find the parameter, score them, choose the best."""
+"""Check values of beta, find the parameter, score the values, choose the best."""
 
 import warnings
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from sklearn.utils import check_scalar
 from confident_clf.utils._params import params_named, params_of_rows
 from confident_clf.utils._sklearn import _safe_split
 
-# Parameters that an estimator must have next to its beta.
+# An estimator whose beta is searched also has these parameters.
 _OTHERS = ("max_epochs", "warm_start")
 
 
 def check_betas(betas: ArrayLike) -> np.ndarray:
-    """Return the different values of beta, ascending, as float64.
+    """Return the different values of beta, ascending.
 
-    Raises ValueError unless they are finite and above 0.
+    Raise ValueError unless they are a list of finite numbers above 0.
     """
     try:
         values = np.asarray(betas, dtype=np.float64)
@@ -30,49 +30,52 @@ def check_betas(betas: ArrayLike) -> np.ndarray:
         values = np.array([])
     if values.ndim != 1 or not len(values):
         raise ValueError(
-            f"betas must be a list of at least one number; got {betas!r}. Pass for "
-            "example betas=[0.03, 0.1, 0.3]."
+            f"betas must be a list of one number or more; got {betas!r}. For example, "
+            "pass betas=[0.03, 0.1, 0.3]."
         )
     if not (np.isfinite(values).all() and values.min() > 0):
         raise ValueError(
-            f"betas must be finite and above 0; got {betas!r}. beta=0 is plain "
-            "cross entropy, which is ood_source=None."
+            f"betas must be finite and above 0; got {betas!r}. beta=0 is plain cross "
+            "entropy; use ood_source=None for it."
         )
     return np.unique(values)
 
 
 def prefix_of_beta(estimator: BaseEstimator) -> str:
-    """Return the prefix of `beta` in the names of parameters, such as ``"step__"``.
+    """Return the part before `beta` in the name of the parameter to search.
 
-    One estimator, this one or one inside it, must have the parameters `beta`,
-    `max_epochs` and `warm_start`. Raises TypeError if none or several have them, and
-    TypeError or ValueError if `beta` or `max_epochs` is not a valid number.
+    This is ``"step__"`` for a pipeline and empty for the estimator's own parameter.
+    Raise TypeError unless exactly one estimator, alone or inside, has the parameters
+    `beta`, `max_epochs` and `warm_start`; TypeError or ValueError for bad values.
     """
     params = estimator.get_params()
     prefixes = [name.removesuffix("beta") for name in params_named(estimator, "beta")]
-    prefixes = [p for p in prefixes if all(p + other in params for other in _OTHERS)]
+    prefixes = [
+        prefix
+        for prefix in prefixes
+        if all(prefix + other in params for other in _OTHERS)
+    ]
     if len(prefixes) != 1:
         raise TypeError(
             "ConfidentClassifierCV searches the one estimator with parameters beta, "
             f"{' and '.join(_OTHERS)}; {type(estimator).__name__} has {len(prefixes)} "
             "of them. Pass a ConfidentClassifier, or a pipeline with one."
         )
-    (prefix,) = prefixes
-    check_scalar(params[f"{prefix}beta"], f"{prefix}beta", Real, min_val=0)
-    name = f"{prefix}max_epochs"
-    check_scalar(params[name], name, Integral, min_val=1)
-    return prefix
+    beta, max_epochs = f"{prefixes[0]}beta", f"{prefixes[0]}max_epochs"
+    check_scalar(params[beta], beta, Real, min_val=0)
+    check_scalar(params[max_epochs], max_epochs, Integral, min_val=1)
+    return prefixes[0]
 
 
 def best_beta(betas: np.ndarray, scores: np.ndarray, own: float) -> int:
     """Return the index of the beta with the highest score.
 
-    Of betas with equal scores, the one nearest in ratio to `own` is best, then the
-    smaller one.
+    Of betas with equal scores, the best has the ratio to `own` nearest to 1. If that is
+    equal too, it is the smaller one.
     """
-    with np.errstate(divide="ignore"):  # 0 is equally far from all
+    with np.errstate(divide="ignore"):  # own may be 0, then it is equally far from all
         distance = np.abs(np.log(betas) - np.log(own))
-    # Rounded: 0.05 and 0.2 are equally far from 0.1, except for their last bits.
+    # Rounded, because 0.05 and 0.2 should be equally far from 0.1.
     return np.lexsort((betas, distance.round(9), -scores))[0]
 
 
@@ -87,24 +90,24 @@ def score_betas(
     test: np.ndarray,
     scorer: Callable,
 ) -> list[float]:
-    """Return the scores of all betas on one split, in the time of about two fits.
+    """Return the score of each beta on one split; this takes as long as two fits.
 
-    A clone of the estimator is fitted as it is. For each beta a copy of it then
-    continues with that beta. All copies together take as many epochs as the fit, or one
-    epoch each. `params` are those of `fit`, `train` and `test` are row indices.
+    A clone of the estimator is fitted with its own beta. A copy of it then continues
+    with each beta. Together, the copies train for as many epochs as the fit, but each
+    for at least one. `params` are the parameters of `fit`.
     """
     X_train, y_train = _safe_split(estimator, X, y, train)
     X_test, y_test = _safe_split(estimator, X, y, test, train)
     params = params_of_rows(X, params, train)
     n_epochs = max(1, estimator.get_params()[f"{prefix}max_epochs"] // len(betas))
-    continuing = {f"{prefix}warm_start": True, f"{prefix}max_epochs": n_epochs}
+    going_on = {f"{prefix}warm_start": True, f"{prefix}max_epochs": n_epochs}
     scores = []
     with warnings.catch_warnings():
-        # Nobody will use these fits. The one on all rows warns for itself.
+        # Nobody uses these fits. The fit on all rows gives its own warnings.
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = clone(estimator).fit(X_train, y_train, **params)
         for beta in betas.tolist():
-            copy = deepcopy(fitted).set_params(**continuing, **{f"{prefix}beta": beta})
+            copy = deepcopy(fitted).set_params(**going_on, **{f"{prefix}beta": beta})
             copy.fit(X_train, y_train, **params)
             scores.append(scorer(copy, X_test, y_test))
     return scores

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Choose beta without out-of-distribution data, in the time of a few fits."""
+"""ConfidentClassifierCV: choose beta without out-of-distribution data."""
 
+from collections.abc import Callable
 from math import ceil
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
-from sklearn.model_selection import StratifiedShuffleSplit, check_cv
+from sklearn.model_selection import BaseCrossValidator, StratifiedShuffleSplit, check_cv
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
@@ -45,8 +47,8 @@ from confident_clf.utils._sklearn import (
 _MIN_ROWS = 4
 
 
-def _has(name):
-    """Return a check of whether the estimator inside has a method."""
+def _has(name: str) -> Callable:
+    """Return a function that checks whether the estimator inside has a method."""
     return lambda self: hasattr(
         getattr(self, "best_estimator_", self._base_estimator()), name
     )
@@ -55,50 +57,52 @@ def _has(name):
 class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Classifier that chooses its beta without out-of-distribution (OOD) samples.
 
-    A third of the classes at a time serves as unknown samples. A classifier is trained
-    without them. For every value of beta a copy of it continues with that beta for a
-    few epochs. The copy is scored by how well it tells new rows of its own classes from
-    rows of the classes it never saw, and from rows with permuted values. The best beta
-    then trains the classifier on all rows. Scoring takes less time than three such
+    A third of the classes at a time plays the part of unknown samples. A classifier is
+    trained without them. For every value of beta, a copy of it continues with that beta
+    for a few epochs. The copy is scored by how well it separates new rows of its own
+    classes from rows of the held-out classes, and from rows with permuted values. The
+    best beta then trains the classifier on all rows. Scoring costs less than three such
     fits, for up to `max_epochs` betas.
 
     Parameters
     ----------
     estimator : estimator or None, default=None
-        A :class:`ConfidentClassifier`, or an estimator that contains one, such as a
-        pipeline. The one estimator in it with parameters `beta`, `max_epochs` and
-        `warm_start` is searched, starting from its own beta. None means
+        A :class:`ConfidentClassifier`, or an estimator that holds one, such as a
+        pipeline. Exactly one estimator in it must have the parameters `beta`,
+        `max_epochs` and `warm_start`. Its beta is searched; its own value of beta
+        trains the classifiers that the copies are made of. None means
         ``ConfidentClassifier()``.
     betas : array-like of shape (n_betas,), \
             default=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
         The values to choose from, all above 0.
     cv : int, splitter, iterable or None, default=None
         The training and test parts that betas are scored on, as in
-        :func:`sklearn.model_selection.check_cv`. None holds out a third of the classes
-        at a time, rounded up, until each has been held out: for n classes it is
+        :func:`sklearn.model_selection.check_cv`. None holds out a third of the n
+        classes at a time, rounded up, until each class was held out once:
         ``LeaveClassesOut(ceil(n / 3), test_size=0.3)``. With two classes, or if a class
-        has fewer than four rows, no class is held out, and two stratified splits train
-        on half of the rows each. Rows labelled `ood_label`, if the estimator has one,
-        are then in all training parts.
+        has fewer than four rows, no class is held out. There are then two stratified
+        splits, each training on half of the rows. With ``cv=None``, all training parts
+        contain the rows labelled `ood_label`, if the estimator has that parameter.
     scoring : str, callable or None, default=None
-        What to choose by, higher being better, as in
+        The score to choose by, where greater is better, as in
         :func:`sklearn.model_selection.cross_val_score`. None means
-        ``make_ood_scorer(X_ood="permuted")``: the AUROC of known rows against held-out
-        classes and against known rows with the values of each feature permuted. Where X
-        is sparse or has no features, it is against held-out classes only.
+        ``make_ood_scorer(X_ood="permuted")``: the AUROC of known rows against rows of
+        held-out classes and known rows with the values of each feature permuted. If X
+        is sparse or has no features, only held-out classes count.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
             "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
-        Score to detect by, as in :class:`OODDetector`. None means the estimator's own.
+        Score to detect by, as in :class:`OODDetector`. None means the estimator's
+        own.
     n_jobs : int or None, default=None
         Number of fits at once, as in scikit-learn. Leave it at 1 on a GPU.
     random_state : int, RandomState instance or None, default=None
-        Draws the splits of ``cv=None``, and seeds the estimator where its own
+        Draws the splits of ``cv=None``, and seeds the estimator if its own
         `random_state` is None. All betas are trained with the same random numbers.
 
     Attributes
     ----------
     beta_ : float
-        The beta chosen.
+        The chosen beta.
     best_score_ : float
         Mean score of `beta_` over the splits.
     cv_results_ : dict of str to ndarray of shape (n_betas,)
@@ -120,16 +124,16 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     The copies continue for ``max_epochs // n_betas`` epochs each, with a whole
-    `lr_schedule`. A few epochs from the start would cost no more, but may mislead: on
-    scikit-learn's digits large values of beta look better early in training than they
-    do at the end, so a halving search over epochs chose too large ones.
+    `lr_schedule`. Training a few epochs from the start would cost no more, but may
+    mislead: on scikit-learn's digits, large values of beta look better early in
+    training than in the end. A halving search over epochs chose too large ones.
 
-    Of betas with equal scores, the one nearest in ratio to the estimator's own wins,
-    then the smaller one. So beta stays as it was if the data do not prefer another.
+    Of betas with equal scores, the one nearest in ratio to the estimator's own is
+    taken, then the smaller one. So beta stays as it was if the data do not favour any.
 
-    To search other parameters too, or to look at accuracy as well, use
+    To search other parameters too, or to watch the accuracy as well, use
     :class:`~sklearn.model_selection.GridSearchCV` with the same splits. A `checkpoint`
-    of the estimator is used for the last fit only.
+    of the estimator is only used for the last fit.
 
     Examples
     --------
@@ -190,26 +194,28 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels.
         **params : dict
-            Parameters of the estimator's `fit`, as in :meth:`OODDetector.fit`: those
-            with one value per row are split with the rows, `X_ood` never is.
+            Parameters of the estimator's `fit`, as in :meth:`OODDetector.fit`. Those
+            with one value per row are split with the rows; `X_ood` never is.
 
         Returns
         -------
         ConfidentClassifierCV
-            The fitted classifier. If an error is raised, it stays as it was.
+            The fitted classifier. If an error is raised, it is what it was before.
 
         Raises
         ------
         TypeError
-            If no estimator in `estimator` has the parameters `beta`, `max_epochs` and
-            `warm_start`, or several have.
+            Unless exactly one estimator in `estimator` has the parameters `beta`,
+            `max_epochs` and `warm_start`.
         ValueError
-            Before any training, if `betas` are not numbers above 0, or there is only
+            Before any training, if `betas` are not numbers above 0, or if there is only
             one class. Also as in `fit` of the estimator.
         """
         betas = check_betas(self.betas)
         X, y = indexable(X, check_labels(y))
-        estimator, prefix, seed = self._prepare()
+        prefix = prefix_of_beta(self._base_estimator())
+        seed = draw_seed(self.random_state)
+        estimator = self._to_be_fitted(seed)
         params, split_params = route_fit_params(self, params)
         splits = self._splits(estimator, X, y, seed, split_params)
         scorer = self._scorer(estimator, X, y, splits)
@@ -220,33 +226,38 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
             for train, test in splits
         )
-        results = _results(betas, np.array(scores))
-        own = estimator.get_params()[f"{prefix}beta"]
+        results, name = _results(betas, np.array(scores)), f"{prefix}beta"
+        own = estimator.get_params()[name]
         best = best_beta(betas, results["mean_test_score"], own)
-        beta = betas[best].item()
-        estimator.set_params(**{f"{prefix}beta": beta}).fit(X, y, **params)
+        estimator.set_params(**{name: betas[best].item()}).fit(X, y, **params)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
-        self.beta_ = beta
+        self.beta_ = betas[best].item()
         self.best_score_ = results["mean_test_score"][best].item()
         self.cv_results_ = results
         self.best_estimator_ = estimator
         return self
 
-    def _base_estimator(self):
+    def _base_estimator(self) -> BaseEstimator:
         """Return the estimator that is searched, not fitted."""
         return ConfidentClassifier() if self.estimator is None else self.estimator
 
-    def _prepare(self):
-        """Return a clone of the estimator to fit, the prefix of its beta, a seed."""
-        base, seed = self._base_estimator(), draw_seed(self.random_state)
-        prefix = prefix_of_beta(base)
+    def _to_be_fitted(self, seed: int) -> BaseEstimator:
+        """Return a clone of the estimator, with the seed where it has none."""
+        base = self._base_estimator()
         check_method(base, self.method)
         estimator = to_be_fitted(base, self.method)
-        states = params_named(estimator, "random_state")
-        unset = {name: seed for name, state in states.items() if state is None}
-        return estimator.set_params(**unset), prefix, seed
+        random_states = params_named(estimator, "random_state")
+        unset = {name: seed for name, value in random_states.items() if value is None}
+        return estimator.set_params(**unset)
 
-    def _splits(self, estimator, X, y, seed, split_params):
+    def _splits(
+        self,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        y: np.ndarray,
+        seed: int,
+        split_params: dict,
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the rows of the training and test parts."""
         labels = labels_to_learn(estimator, y)
         if len(labels) < 2:
@@ -265,20 +276,22 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             for train, test in cv.split(rows, y[rows])
         ]
 
-    def _scorer(self, estimator, X, y, splits):
-        """Return the scorer that `scoring` means."""
+    def _scorer(
+        self, estimator: BaseEstimator, X: ArrayLike, y: np.ndarray, splits: list
+    ) -> Callable:
+        """Return the scorer that `scoring` describes."""
         if self.scoring is not None:
             return check_scoring(estimator, scoring=self.scoring)
-        # Held-out classes resemble the known ones, so they say nothing about samples
-        # that do not. Texts in a list have no features to permute.
+        # Held-out classes resemble the known ones, so alone they do not test samples
+        # that are far away. Texts in a list have no features to permute.
         has_features = not issparse(X) and np.ndim(_safe_indexing(X, [0])) > 1
         X_ood = "permuted" if has_features else None
         holds_out = (np.setdiff1d(y[test], y[train]).size for train, test in splits)
         if not has_features and not all(holds_out):
             raise ValueError(
-                "Nothing can serve as out-of-distribution samples: no class is held "
-                "out (that needs three classes of at least four rows), and X is sparse "
-                "or has no features to permute. Pass "
+                "Nothing stands in for out-of-distribution samples: no class is held "
+                "out (this needs three classes with at least four rows each), and X is "
+                "sparse or has no features to permute. Pass "
                 "scoring=make_ood_scorer(X_ood=...)."
             )
         return make_ood_scorer(X_ood=X_ood, method=self.method)
@@ -341,7 +354,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, ...)
             Samples.
         method : str, OODScore or None, default=None
-            As in the constructor; None means the constructor's.
+            As in the constructor. None takes the constructor's.
 
         Returns
         -------
@@ -360,7 +373,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, ...)
             Samples.
         method : str, OODScore or None, default=None
-            As in the constructor; None means the constructor's.
+            As in the constructor. None takes the constructor's.
 
         Returns
         -------
@@ -410,15 +423,15 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def _without_checkpoint(estimator, prefix: str):
-    """Return a clone that writes no checkpoints: a checkpoint is for one fit."""
+def _without_checkpoint(estimator: BaseEstimator, prefix: str) -> BaseEstimator:
+    """Return a clone without a checkpoint, which can only serve one fit."""
     name = f"{prefix}checkpoint"
-    params = {name: None} if name in estimator.get_params() else {}
-    return clone(estimator).set_params(**params)
+    unset = {name: None} if name in estimator.get_params() else {}
+    return clone(estimator).set_params(**unset)
 
 
-def _default_splitter(y: np.ndarray, seed: int):
-    """Return a splitter whose training parts sum to at most 1.4 times the rows of y."""
+def _default_splitter(y: np.ndarray, seed: int) -> BaseCrossValidator:
+    """Return a splitter whose training parts have 1.4 times the rows of y at most."""
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) == 2 or counts.min() < _MIN_ROWS:
         return StratifiedShuffleSplit(2, test_size=0.5, random_state=seed)

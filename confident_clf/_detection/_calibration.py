@@ -120,7 +120,7 @@ def _fit_and_score_split(
     train: np.ndarray,
     held_out: np.ndarray,
 ) -> _Scored:
-    """Fit on some rows, and score those of the others whose label is a class."""
+    """Fit on some rows; score the held-out rows whose label is a class."""
     estimator = to_be_fitted(detector.estimator, detector.method)
     X_train, y_train = _safe_split(estimator, X, y, train)
     estimator.fit(X_train, y_train, **params_of_rows(X, params, train))

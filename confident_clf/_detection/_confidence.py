@@ -131,7 +131,7 @@ def _default_response(estimator: BaseEstimator) -> Callable:
 
 
 def _logit_response(estimator: BaseEstimator, method: Method) -> Callable:
-    """Return the confidence by a score of logits, if there is no `ood_score`."""
+    """Return a confidence from logits, for classifiers without `ood_score`."""
     name = type(estimator).__name__
     score = method if isinstance(method, LogitScore) else None
     if isinstance(method, str) and method in LOGIT_SCORES:

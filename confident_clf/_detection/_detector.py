@@ -59,8 +59,8 @@ class OODDetector(
         Probability to accept an ID sample, between 0 and 1.
     method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
             "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or None, default=None
-        Score to detect by. None takes the first of the four methods above that
-        `estimator` has. "odin", "react", "knn", "mahalanobis", "rmd" and "vim" need a
+        Score to detect by. None takes the first of the methods named under `estimator`
+        that it has. "odin", "react", "knn", "mahalanobis", "rmd" and "vim" need a
         :class:`ConfidentClassifier`, alone or as the last step of a pipeline. All of
         these except "odin" are fitted on the training rows of `estimator_`. A frozen
         classifier must have been fitted with the same method, because the rows that
@@ -211,9 +211,9 @@ class OODDetector(
             If the estimator lacks what the score is computed from, or with `per_class`
             is not a classifier.
         ValueError
-            If the rows, or with `per_class` those of a class, are too few for
-            `target_tpr`, a confidence is NaN, or, with a frozen estimator, a label is
-            not in its classes.
+            If there are too few rows for `target_tpr`, or too few of a class with
+            `per_class`; if a confidence is NaN; or if a label is not among the classes
+            of a frozen estimator.
         """
         estimator, groups = calibrate(self, X, y, params)
         thresholds = [conformal_threshold(group, self.target_tpr) for group in groups]

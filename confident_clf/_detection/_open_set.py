@@ -161,7 +161,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y = None if y is None else check_labels(y)
         check_unknown_label(self.unknown_label, self._expected_classes(y))
         detector = self._make_detector().fit(X, y, **params)
-        # An ensemble may have learned the rows of the classifier's `ood_label`.
+        # An ensemble may have learnt the rows of the classifier's `ood_label`.
         check_unknown_label(self.unknown_label, detector.classes_)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.detector_ = detector
@@ -278,7 +278,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def check_unknown_label(unknown_label: float | str, classes: np.ndarray) -> None:
-    """Raise ValueError if `unknown_label` is a class, or of another kind."""
+    """Raise ValueError if `unknown_label` is a class, or cannot be next to them."""
     if classes.dtype.kind in "mM":
         raise ValueError(
             f"unknown_label={unknown_label!r} cannot mix with labels that are dates or "

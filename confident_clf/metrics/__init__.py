@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Metrics of out-of-distribution detection and of calibration, and scorers."""
+"""Metrics of out-of-distribution detection and calibration, and scorers."""
 
 from confident_clf.metrics._calibration_error import expected_calibration_error
 from confident_clf.metrics._detection_metrics import (

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far confidences are from being probabilities."""
+"""The expected calibration error."""
 
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from confident_clf.metrics._metric_input import (
     check_kinds,
-    check_labels,
     check_numbers,
+    check_one_per_score,
     check_scores,
 )
 
@@ -16,23 +17,26 @@ from confident_clf.metrics._metric_input import (
 def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
     """Mean gap between confidence and accuracy, over bins of equal width.
 
-    Due to [1]_.
+    Introduced in [1]_. It is::
 
-    sum_b n_b / n * abs(mean accuracy in b - mean confidence in b), where bin b of B
-    holds the confidences in ((b - 1) / B, b / B], the first one 0 too.
+        sum_b n_b / n * abs(mean accuracy in b - mean confidence in b).
+
+    Bin b of B holds the n_b of n samples with a confidence in ((b - 1) / B, b / B]. The
+    first bin also contains 0.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        With 1-D `y_score`: 1 if the sample is ID or its prediction right, else 0. With
-        2-D `y_score`: the labels.
+        With 1-D `y_score`: 1 if the sample is ID or its prediction is right, else 0.
+        With 2-D `y_score`: the labels.
     y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
-        1-D: confidences in [0, 1]. 2-D: class probabilities, such as ``predict_proba``
-        returns; the confidence is the largest and the prediction its class.
+        1-D: confidences in [0, 1]. 2-D: class probabilities, as from ``predict_proba``.
+        The largest one is the confidence, and its class is the prediction.
     n_bins : int, default=15
         Number of bins.
     labels : array-like of shape (n_classes,) or None, default=None
-        Labels of the columns of a 2-D `y_score`, such as ``classes_``. None: 0, 1, ...
+        Labels of the columns of a 2-D `y_score`, such as ``classes_``. None means 0, 1,
+        and so on.
 
     Returns
     -------
@@ -75,12 +79,14 @@ def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
     _check_unit_interval(confidence)
     # Bin b ends at b / B, and holds its end.
     bins = np.searchsorted(np.arange(1, n_bins) / n_bins, confidence, side="left")
-    # n_b times a mean over bin b is a sum, so the gap takes only one.
+    # n_b times a mean over bin b is a sum, so only one sum is needed.
     gaps = np.bincount(bins, weights=right - confidence)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def _top_label(labels_true, probabilities, labels):
+def _top_label(
+    labels_true: ArrayLike, probabilities: np.ndarray, labels: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return where the most probable label is right, and its probability."""
     labels = np.arange(probabilities.shape[1]) if labels is None else np.asarray(labels)
     if labels.shape != probabilities.shape[1:] or not labels.size:
@@ -88,18 +94,18 @@ def _top_label(labels_true, probabilities, labels):
             f"labels must name the {probabilities.shape[1]} columns of y_score; got "
             f"shape {labels.shape}. Pass classes_ of the estimator."
         )
-    labels_true = check_labels(labels_true, len(probabilities))
+    labels_true = check_one_per_score(labels_true, len(probabilities))
     unknown = ~np.isin(labels_true, labels)
     if unknown.any():
         raise ValueError(
-            f"y_true holds {labels_true[unknown][0]!r}, which is no column "
-            f"of y_score: labels are {labels.tolist()}. Drop such rows, or pass labels."
+            f"y_true holds {labels_true[unknown][0]!r}, which is not a column of "
+            f"y_score: labels are {labels.tolist()}. Drop such rows, or pass labels."
         )
     top = probabilities.argmax(axis=1)
     return labels[top] == labels_true, probabilities.max(axis=1)
 
 
-def _check_unit_interval(confidence):
+def _check_unit_interval(confidence: np.ndarray) -> None:
     """Raise ValueError unless confidences are in [0, 1]."""
     low, high = confidence.min(), confidence.max()
     if low < 0 or high > 1:

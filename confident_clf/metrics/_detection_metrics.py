@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How well a confidence tells in-distribution (ID) from out-of-distribution (OOD)."""
+"""Metrics of a confidence that separates in- and out-of-distribution samples."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from confident_clf.metrics._counts import (
     area_under_roc,
@@ -11,14 +12,19 @@ from confident_clf.metrics._counts import (
     count_swapped,
     true_negatives,
 )
-from confident_clf.metrics._metric_input import check_kinds, check_scores, check_share
+from confident_clf.metrics._metric_input import (
+    check_both_kinds,
+    check_kinds,
+    check_scores,
+    check_share,
+)
 
 
 def auroc(y_true, y_score):
     """Area under the ROC curve, with ID as the positive kind.
 
-    The probability that an ID sample scores higher than an OOD sample; a tie counts
-    half. It is the same with OOD as the positive kind and the scores negated.
+    This is the probability that an ID sample scores higher than an OOD sample, where a
+    tie counts half. It is the same with OOD as the positive kind and negated scores.
 
     Parameters
     ----------
@@ -49,10 +55,10 @@ def auroc(y_true, y_score):
 def aupr_in(y_true, y_score):
     """Area under the precision-recall curve, with ID as the positive kind.
 
-    It is the average precision, sum_n (R_n - R_{n-1}) P_n, as
+    This is the average precision, sum_n (R_n - R_{n-1}) P_n, as in
     :func:`sklearn.metrics.average_precision_score`. By chance it is the share of ID
-    samples, so it can only be compared at the same share: report it with the numbers of
-    samples.
+    samples. So it can only be compared at the same share; report it together with the
+    numbers of samples.
 
     Parameters
     ----------
@@ -83,8 +89,8 @@ def aupr_in(y_true, y_score):
 def aupr_out(y_true, y_score):
     """Area under the precision-recall curve, with OOD as the positive kind.
 
-    The average precision of the negated scores, see :func:`aupr_in`. By chance it is
-    the share of OOD samples.
+    This is the average precision of the negated scores, see :func:`aupr_in`. By chance
+    it is the share of OOD samples.
 
     Parameters
     ----------
@@ -116,8 +122,8 @@ def aupr_out(y_true, y_score):
 def tnr_at_tpr(y_true, y_score, *, tpr=0.95):
     """Share of OOD samples rejected where at least `tpr` of ID samples are accepted.
 
-    The threshold is the highest score that accepts (score >= threshold) so many ID
-    samples; the metric of [1]_ at 95 %.
+    The threshold is the highest score that accepts (score >= threshold) this share of
+    ID samples. At 95 % this is the metric of [1]_.
 
     Parameters
     ----------
@@ -160,12 +166,12 @@ def tnr_at_tpr(y_true, y_score, *, tpr=0.95):
 def fpr_at_tpr(y_true, y_score, *, tpr=0.95, positive="in"):
     """False positive rate at a true positive rate, for either kind as the positive one.
 
-    "FPR95" means two things in the literature. The numbers cannot be compared:
+    "FPR95" means two things in the literature, and the numbers cannot be compared:
 
     * ``positive="in"``: the share of OOD samples accepted where 95 % of ID samples are
-      accepted, 1 minus :func:`tnr_at_tpr`; so in [1]_ and ODIN.
+      accepted, 1 minus :func:`tnr_at_tpr`. Used in [1]_ and ODIN.
     * ``positive="out"``: the share of ID samples rejected where 95 % of OOD samples are
-      rejected; so in Outlier Exposure [2]_, OpenOOD and pytorch-ood.
+      rejected. Used in Outlier Exposure [2]_, OpenOOD and pytorch-ood.
 
     Parameters
     ----------
@@ -186,8 +192,8 @@ def fpr_at_tpr(y_true, y_score, *, tpr=0.95, positive="in"):
     Raises
     ------
     ValueError
-        If the samples are not of both kinds, a score is not finite, or `tpr` or
-        `positive` is not one of those named.
+        If the samples are not of both kinds, a score is not finite, `tpr` is out of
+        range, or `positive` is neither "in" nor "out".
 
     References
     ----------
@@ -222,8 +228,9 @@ def fpr_at_tpr(y_true, y_score, *, tpr=0.95, positive="in"):
 def detection_accuracy(y_true, y_score):
     """Accuracy of the best threshold, for equal numbers of ID and OOD samples.
 
-    The largest mean of true positive rate and true negative rate over all thresholds:
-    the detection accuracy of [1]_, which takes both kinds to be equally likely.
+    This is the largest mean of true positive rate and true negative rate over all
+    thresholds. It is the detection accuracy of [1]_, which assumes that both kinds are
+    equally likely.
 
     Parameters
     ----------
@@ -256,14 +263,11 @@ def detection_accuracy(y_true, y_score):
     return float(best_accuracy(count(*_sorted_kinds(y_true, y_score))))
 
 
-def _sorted_kinds(y_true, y_score):
+def _sorted_kinds(
+    y_true: ArrayLike, y_score: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores of ID and of OOD samples, each in ascending order."""
     y_score = check_scores("y_score", y_score)
     is_id = check_kinds(y_true, len(y_score))
-    if is_id.all() or not is_id.any():
-        raise ValueError(
-            "y_true must hold both 1 (in-distribution) and 0 (out-of-distribution); "
-            f"all {len(is_id)} values are {int(is_id[0])}. Add samples of the other "
-            "kind."
-        )
+    check_both_kinds(is_id)
     return np.sort(y_score[is_id]), np.sort(y_score[~is_id])

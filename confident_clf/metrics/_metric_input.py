@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks of what the metrics are given."""
+"""Checks of the input of metrics."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-# What 1 and 0 mean, and how to come by them.
+# What 1 and 0 mean, and how to get them.
 _MEANINGS = {
     "y_true": (
         "in-distribution",
@@ -14,49 +15,29 @@ _MEANINGS = {
 }
 
 
-def check_numbers(name, values):
-    """Return `values` as an array of float64, or raise ValueError.
+def check_numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """Return numbers of any shape as float64, without a copy if possible.
 
-    Parameters
-    ----------
-    name : str
-        What the caller calls them.
-    values : array-like
-        Numbers, of any shape.
-
-    Returns
-    -------
-    ndarray of float64
-        The values; not a copy where none is needed.
+    Raise ValueError if they are not real numbers. `name` is the caller's argument.
     """
     try:
         array = np.asarray(values)
         kind = f"dtype {array.dtype}"
         if array.dtype.kind in "biufO":
-            with np.errstate(over="ignore"):  # what becomes infinite is refused
+            with np.errstate(over="ignore"):  # infinite values are refused later
                 return array.astype(np.float64, copy=False)
     except (OverflowError, TypeError, ValueError) as error:
         kind = f"{type(values).__name__} ({error})"
     raise ValueError(
         f"{name} must be an array of real numbers; got {kind}. Pass confidences as "
-        "floats, such as those of score_samples."
+        "floats, for example from score_samples."
     )
 
 
-def check_scores(name, values):
-    """Return `values` as a float64 vector, or raise ValueError.
+def check_scores(name: str, values: ArrayLike) -> np.ndarray:
+    """Return scores as a vector of float64, without a copy if possible.
 
-    Parameters
-    ----------
-    name : str
-        What the caller calls them.
-    values : array-like of shape (n_samples,)
-        Finite numbers, at least one.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float64
-        The values; not a copy where none is needed.
+    Raise ValueError unless they are finite numbers, at least one.
     """
     values = check_numbers(name, values)
     if values.ndim != 1 or len(values) == 0:
@@ -74,24 +55,12 @@ def check_scores(name, values):
     return values
 
 
-def check_kinds(y_true, n_scores, name="y_true"):
-    """Return `y_true` as bool, True for 1, or raise ValueError.
+def check_kinds(y_true: ArrayLike, n_scores: int, name: str = "y_true") -> np.ndarray:
+    """Return 1 and 0 as True and False; raise ValueError if there are other values.
 
-    Parameters
-    ----------
-    y_true : array-like of shape (n_samples,)
-        1 or True for in-distribution, 0 or False for out-of-distribution.
-    n_scores : int
-        How many scores there are.
-    name : {"y_true", "y_correct"}, default="y_true"
-        What the caller calls them; `y_correct` is 1 for right and 0 for wrong.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), bool
-        The kinds.
+    `name` is the caller's argument, "y_true" or "y_correct".
     """
-    y_true = check_labels(y_true, n_scores, name)
+    y_true = check_one_per_score(y_true, n_scores, name)
     positive = np.asarray(y_true == 1, dtype=bool)
     valid = positive | np.asarray(y_true == 0, dtype=bool)
     if not valid.all():
@@ -104,23 +73,10 @@ def check_kinds(y_true, n_scores, name="y_true"):
     return positive
 
 
-def check_labels(y_true, n_scores, name="y_true"):
-    """Return `y_true` as an array, or raise ValueError.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_samples,)
-        Of any kind.
-    n_scores : int
-        How many scores there are.
-    name : str, default="y_true"
-        What the caller calls them.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The labels.
-    """
+def check_one_per_score(
+    y_true: ArrayLike, n_scores: int, name: str = "y_true"
+) -> np.ndarray:
+    """Return labels as a vector; raise ValueError unless there is one per score."""
     try:
         y_true = np.asarray(y_true)
         found = f"shape {y_true.shape}"
@@ -134,17 +90,19 @@ def check_labels(y_true, n_scores, name="y_true"):
     )
 
 
-def check_share(name, share):
-    """Raise ValueError unless `share` is in (0, 1].
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls it.
-    share : float
-        The share.
-    """
+def check_share(name: str, share: float) -> None:
+    """Raise ValueError unless `share` is in (0, 1]."""
     if not 0 < share <= 1:
         raise ValueError(
             f"{name} must be above 0 and at most 1; got {share!r}. Pass 0.95 for 95 %."
+        )
+
+
+def check_both_kinds(is_id: np.ndarray) -> None:
+    """Raise ValueError unless there are ID and OOD samples."""
+    if is_id.all() or not is_id.any():
+        raise ValueError(
+            "y_true must hold both 1 (in-distribution) and 0 (out-of-distribution); "
+            f"all {len(is_id)} values are {int(is_id[0])}. Add samples of the other "
+            "kind."
         )

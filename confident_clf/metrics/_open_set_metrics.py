@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How well a classifier does that may refuse: classes and confidence together."""
+"""Metrics of classifiers that may refuse a sample: class and confidence together."""
 
 import numpy as np
 
 from confident_clf.metrics._counts import area_under_roc
-from confident_clf.metrics._metric_input import check_kinds, check_scores
+from confident_clf.metrics._metric_input import (
+    check_both_kinds,
+    check_kinds,
+    check_scores,
+)
 from confident_clf.utils._labels import check_same_kind
 
 
 def oscr(y_true, y_score, y_correct):
     """Area under the curve of correct classification against false positives.
 
-    Due to [1]_.
-
-    At a threshold the correct classification rate is the share of ID samples that are
-    accepted and classified right, the false positive rate the share of OOD samples that
-    are accepted. The area is the probability that an ID sample is classified right and
-    scores higher than an OOD sample; a tie counts half. So it is :func:`auroc` where
-    all predictions are right, and never above the accuracy.
+    Introduced in [1]_. At a threshold, the correct classification rate is the share of
+    ID samples that are accepted and classified correctly. The false positive rate is
+    the share of OOD samples that are accepted. The area is the probability that an ID
+    sample is classified correctly and scores higher than an OOD sample, where a tie
+    counts half. So it equals :func:`auroc` if all predictions are right, and never
+    exceeds the accuracy.
 
     Parameters
     ----------
@@ -26,8 +29,8 @@ def oscr(y_true, y_score, y_correct):
     y_score : array-like of shape (n_samples,)
         Confidence, higher for ID.
     y_correct : array-like of shape (n_samples,)
-        1 where the predicted class, before any is refused, is the true one, else 0; of
-        OOD samples it does not matter.
+        1 where the predicted class is the true one, even if the sample is refused, else
+        0. The values of OOD samples do not matter.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def oscr(y_true, y_score, y_correct):
 
     See Also
     --------
-    aurc : Where an accepted OOD sample and a wrong class are one kind of error.
+    aurc : Counts an accepted OOD sample and a wrong class as the same kind of error.
 
     References
     ----------
@@ -59,12 +62,7 @@ def oscr(y_true, y_score, y_correct):
     y_score = check_scores("y_score", y_score)
     is_id = check_kinds(y_true, len(y_score))
     right = check_kinds(y_correct, len(y_score), "y_correct") & is_id
-    if is_id.all() or not is_id.any():
-        raise ValueError(
-            "y_true must hold both 1 (in-distribution) and 0 (out-of-distribution); "
-            f"all {len(is_id)} values are {int(is_id[0])}. Add samples of the other "
-            "kind."
-        )
+    check_both_kinds(is_id)
     if not right.any():
         return 0.0
     accuracy = right.sum() / is_id.sum()
@@ -75,29 +73,27 @@ def oscr(y_true, y_score, y_correct):
 def aurc(y_correct, y_score):
     """Area under the risk-coverage curve: errors among the most confident samples.
 
-    Due to [1]_.
-
-    The mean, over k = 1 to n, of the share of errors among the k samples of highest
-    confidence. Samples of the same confidence come in any order: the mean is over these
-    orders too.
+    Introduced in [1]_. It is the mean, over k = 1 to n, of the share of errors among
+    the k samples with the highest confidence. Samples with equal confidence may come in
+    any order, so the mean is also over these orders.
 
     Parameters
     ----------
     y_correct : array-like of shape (n_samples,)
-        1 where the prediction is right, 0 where it is an error. To accept an OOD sample
-        is an error: in an open set its value is 0.
+        1 where the prediction is right, 0 where it is an error. Accepting an OOD sample
+        is an error, so in an open set its value is 0.
     y_score : array-like of shape (n_samples,)
         Confidence.
 
     Returns
     -------
     float
-        Between 0 and 1, smaller is better; the share of all errors by chance.
+        Between 0 and 1, smaller is better. By chance it is the share of errors.
 
     Raises
     ------
     ValueError
-        If `y_correct` holds something else than 0 and 1, or a score is not finite.
+        If `y_correct` has values other than 0 and 1, or a score is not finite.
 
     References
     ----------
@@ -126,11 +122,12 @@ def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        Labels. OOD samples have any label that is no class: to accept one is an error.
+        Labels. OOD samples may have any label that is not a class. Accepting one of
+        them is an error.
     y_pred : array-like of shape (n_samples,)
-        Predictions, such as those of :class:`~confident_clf.OpenSetClassifier`.
+        Predictions, for example of :class:`~confident_clf.OpenSetClassifier`.
     unknown_label : float or str, default=-1
-        What is predicted for samples that are not accepted.
+        The prediction for samples that are not accepted.
 
     Returns
     -------
@@ -140,8 +137,8 @@ def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):
     Raises
     ------
     ValueError
-        If the shapes differ, or `unknown_label` is a number and the predictions are
-        strings, or the other way round.
+        If the shapes differ, or if `unknown_label` is a number and the predictions are
+        strings, or the reverse.
 
     Examples
     --------
@@ -152,9 +149,9 @@ def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     if y_true.ndim != 1 or y_true.shape != y_pred.shape:
         raise ValueError(
-            "y_true and y_pred must be vectors of one length; got shapes "
-            f"{y_true.shape} and {y_pred.shape}. Pass the labels of the samples that "
-            "were predicted."
+            "y_true and y_pred must be vectors of the same length; got shapes "
+            f"{y_true.shape} and {y_pred.shape}. Pass the labels of the predicted "
+            "samples."
         )
     check_same_kind("unknown_label", unknown_label, y_pred)
     is_nan = unknown_label != unknown_label

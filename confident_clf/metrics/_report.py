@@ -17,7 +17,7 @@ from confident_clf.metrics._metric_input import check_scores, check_share
 
 
 def ood_report(confidence_in, confidence_out, *, tpr=0.95):
-    """Return all metrics of a confidence, on ID and on OOD samples.
+    """Return all metrics of a confidence on ID and OOD samples.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def ood_report(confidence_in, confidence_out, *, tpr=0.95):
         Floats under ``"auroc"``, ``"aupr_in"``, ``"aupr_out"``, ``"tnr_at_tpr"``,
         ``"fpr_at_tpr"`` (ID as the positive kind), ``"fpr_at_tpr_out"`` (OOD as the
         positive kind), ``"detection_accuracy"`` and ``"expected_calibration_error"``
-        (of the confidence as the probability to be ID; nan unless all are in [0, 1]),
-        and the numbers of samples ``"n_in"`` and ``"n_out"``, without which AUPR means
-        nothing.
+        (of the confidence as the probability of being ID; nan unless all are in
+        [0, 1]). Also the numbers of samples, ``"n_in"`` and ``"n_out"``, because AUPR
+        means nothing without them.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def ood_report(confidence_in, confidence_out, *, tpr=0.95):
 
     See Also
     --------
-    confident_clf.metrics.fpr_at_tpr : Says what the two kinds of FPR are.
+    confident_clf.metrics.fpr_at_tpr : Explains the two kinds of FPR.
 
     Examples
     --------
@@ -76,10 +76,10 @@ def ood_report(confidence_in, confidence_out, *, tpr=0.95):
     return floats | {"n_in": n_in, "n_out": n_out}
 
 
-def _calibration_error(id_scores, ood_scores):
-    """Return the calibration error of sorted scores, nan for other than [0, 1].
+def _calibration_error(id_scores: np.ndarray, ood_scores: np.ndarray) -> float:
+    """Return the expected calibration error of sorted scores, whose bins are slices.
 
-    That of :func:`expected_calibration_error`, whose bins are slices of what is sorted.
+    It is nan unless all scores are in [0, 1].
     """
     if min(id_scores[0], ood_scores[0]) < 0 or max(id_scores[-1], ood_scores[-1]) > 1:
         return np.nan
@@ -90,8 +90,8 @@ def _calibration_error(id_scores, ood_scores):
     return np.abs(gaps).sum() / (len(id_scores) + len(ood_scores))
 
 
-def _bins(scores, n_bins=15):
-    """Return the slices of sorted scores in ((b - 1) / B, b / B], the first with 0."""
+def _bins(scores: np.ndarray, n_bins: int = 15) -> list[np.ndarray]:
+    """Return the slices of sorted scores in ((b - 1) / B, b / B], 0 in the first."""
     ends = [
         bisect_right(scores, b, key=lambda score: np.ceil(score * n_bins))
         for b in range(1, n_bins)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scorers for cross-validation and search: estimator, X and y in, float out."""
+"""Scorers for cross-validation and search."""
 
+from collections.abc import Callable
 from inspect import signature
 
 import numpy as np
-from sklearn.base import is_classifier
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, is_classifier
 
 from confident_clf._detection._confidence import id_confidence, unwrap
 from confident_clf.metrics._calibration_error import expected_calibration_error
@@ -21,17 +23,21 @@ from confident_clf.metrics._synthetic import SYNTHETIC, synthetic_ood
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
 
-def _msp_calibration_error(y_true, y_score, *, n_bins=15):
-    """Return the calibration error of maximum probabilities, given as minus msp."""
+def _msp_calibration_error(
+    y_true: np.ndarray, y_score: np.ndarray, *, n_bins: int = 15
+) -> float:
+    """Return the calibration error of maximum probabilities; `y_score` is minus msp."""
     return expected_calibration_error(y_true, 1 + y_score, n_bins=n_bins)
 
 
-def _open_set_risk(y_true, y_score, y_correct):
-    """Return the area under the risk-coverage curve, OOD samples being errors."""
+def _open_set_risk(
+    y_true: np.ndarray, y_score: np.ndarray, y_correct: np.ndarray
+) -> float:
+    """Return the area under the risk-coverage curve, where OOD samples are errors."""
     return aurc(y_correct, y_score)
 
 
-# Function, and 1 or -1 so that greater is better.
+# Each metric, and the sign that makes greater better.
 _METRICS = {
     "aupr_in": (aupr_in, 1),
     "aupr_out": (aupr_out, 1),
@@ -43,16 +49,16 @@ _METRICS = {
     "oscr": (oscr, 1),
     "tnr_at_tpr": (tnr_at_tpr, 1),
 }
-# These take a third argument: where the predicted class is right.
+# These take a third argument, which is 1 where the predicted class is right.
 _OPEN_SET = {_open_set_risk, oscr}
 
 
 def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs):
     """Make a scorer of out-of-distribution (OOD) detection for model selection.
 
-    A row is OOD when its label is not in ``estimator.classes_``, or when it comes from
-    `X_ood`: rows labelled -1 and rows of classes left out of training are the same
-    thing. The scorer works wherever scikit-learn takes ``scoring``.
+    A row is OOD if its label is not in ``estimator.classes_``, or if it comes from
+    `X_ood`. So rows labelled -1 and rows of classes left out of training are treated
+    alike. The scorer works wherever scikit-learn takes ``scoring``.
 
     Parameters
     ----------
@@ -61,24 +67,25 @@ def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs)
         ``metric(y_true, y_score, **metric_kwargs)`` that is greater for better
         detection, with 1 for in-distribution (ID) and 0 for OOD in `y_true`. Greater is
         better in all scorers: ``"aurc"``, ``"fpr_at_tpr"`` and
-        ``"expected_calibration_error"`` are negated. The last compares maximum class
-        probabilities with being ID; ``"aurc"`` and ``"oscr"`` take a classifier.
+        ``"expected_calibration_error"`` are negated. The last one takes the maximum
+        class probability as the probability of being ID. ``"aurc"`` and ``"oscr"`` need
+        a classifier.
     X_ood : array-like of shape (n_ood, ...), {"gaussian", "permuted", "uniform"} \
             or None, default=None
-        OOD samples, as `estimator` takes them; every fold is scored on all of them. A
-        name stands for as many samples as there are ID rows to score, made from these,
-        each feature (or pixel) for itself: normal with its mean and standard deviation,
-        its values in another order, or uniform in its range. They are the same whenever
-        the rows are.
+        OOD samples, as `estimator` takes them. Every fold is scored on all of them. A
+        name makes as many samples as there are ID rows to score, from these rows and
+        independently for each feature or pixel: "gaussian" draws normal values with its
+        mean and standard deviation, "permuted" reorders its values, and "uniform" draws
+        from its range. The same rows always give the same samples.
     method : str, object or None, default=None
-        Score to detect by, as in ``ood_score``. None: the estimator's own.
+        Score to detect by, as in ``ood_score``. None means the estimator's own.
     **metric_kwargs : dict
         Keyword arguments of the metric, such as ``tpr``.
 
     Returns
     -------
     callable
-        ``scorer(estimator, X, y=None)``; without `y`, all rows of X are ID.
+        ``scorer(estimator, X, y=None)``. Without `y`, all rows of X are ID.
 
     Raises
     ------
@@ -113,7 +120,7 @@ def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs)
         )
     if isinstance(X_ood, str) and X_ood not in SYNTHETIC:
         raise ValueError(
-            f"X_ood={X_ood!r} is no kind of samples. Choose one of "
+            f"X_ood={X_ood!r} is not a kind of samples. Choose one of "
             f"{', '.join(map(repr, SYNTHETIC))}, or pass the samples."
         )
     if function is _msp_calibration_error:
@@ -123,7 +130,7 @@ def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs)
 
 
 class _OODScorer:
-    """A metric, with all it takes to score an estimator by it."""
+    """A metric with everything that is needed to score an estimator by it."""
 
     def __init__(self, metric, function, sign, X_ood, method, metric_kwargs):
         self.metric = metric
@@ -134,7 +141,7 @@ class _OODScorer:
         self.metric_kwargs = metric_kwargs
 
     def __call__(self, estimator, X, y=None):
-        """Return the metric of an estimator, greater for better."""
+        """Return the metric of an estimator; greater is better."""
         y_score = id_confidence(estimator, X, self.method)
         y_true = _is_id(estimator, y, len(y_score))
         arguments = []
@@ -152,8 +159,8 @@ class _OODScorer:
             y_true, y_score, *arguments, **self.metric_kwargs
         )
 
-    def _ood(self, X, is_id):
-        """Return the OOD samples, made from the ID rows of X if only named."""
+    def _ood(self, X: ArrayLike, is_id: np.ndarray) -> ArrayLike:
+        """Return the OOD samples; if `X_ood` is a name, make them from ID rows of X."""
         if isinstance(self.X_ood, str):
             return synthetic_ood(_safe_indexing(X, np.flatnonzero(is_id)), self.X_ood)
         return self.X_ood
@@ -183,7 +190,7 @@ def id_accuracy_scorer(estimator, X, y):
         Samples.
     y : array-like of shape (n_samples,)
         Labels. Rows whose label is not in ``estimator.classes_`` are
-        out-of-distribution and left out.
+        out-of-distribution and do not count.
 
     Returns
     -------
@@ -207,8 +214,8 @@ def id_accuracy_scorer(estimator, X, y):
     """
     if not is_classifier(estimator):
         raise TypeError(
-            f"id_accuracy_scorer needs a classifier; {type(estimator).__name__} is "
-            "none. Use a scorer made by make_ood_scorer."
+            f"id_accuracy_scorer needs a classifier; {type(estimator).__name__} is not "
+            "a classifier. Use a scorer made by make_ood_scorer."
         )
     is_id = _is_id(estimator, y, len(y))
     if not is_id.any():
@@ -217,8 +224,8 @@ def id_accuracy_scorer(estimator, X, y):
     return float(np.mean(predicted == np.ravel(y)[is_id]))
 
 
-def _is_id(estimator, y, n_samples):
-    """Return which labels are among the classes of the estimator; all without y."""
+def _is_id(estimator: BaseEstimator, y: ArrayLike | None, n_samples: int) -> np.ndarray:
+    """Return which labels are classes of the estimator; without y, all rows are ID."""
     if y is None:
         return np.ones(n_samples, dtype=bool)
     if not hasattr(estimator, "classes_"):
@@ -229,7 +236,9 @@ def _is_id(estimator, y, n_samples):
     return np.isin(np.ravel(y), estimator.classes_)
 
 
-def _is_right(estimator, X, y):
+def _is_right(
+    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None
+) -> np.ndarray:
     """Return where a classifier predicts the label."""
     if y is None or not is_classifier(estimator):
         raise TypeError(
@@ -238,13 +247,13 @@ def _is_right(estimator, X, y):
             "metric='auroc'."
         )
     estimator, X = unwrap(estimator, X)
-    # What an OpenSetClassifier refuses has a class all the same.
+    # Samples that an OpenSetClassifier refuses count with their predicted class.
     classifier = estimator.estimator_ if hasattr(estimator, "detector_") else estimator
     return np.ravel(classifier.predict(X)) == np.ravel(y)
 
 
-def _one_kind(is_id, estimator):
-    """Return the message for rows that are all of one kind."""
+def _one_kind(is_id: np.ndarray, estimator: BaseEstimator) -> str:
+    """Return the message that all rows are of one kind."""
     if is_id.any():
         return (
             f"All {len(is_id)} rows are in-distribution: every label is among the "
@@ -258,8 +267,8 @@ def _one_kind(is_id, estimator):
     )
 
 
-def _check_msp(method):
-    """Return "msp", the one score that is a probability; refuse others."""
+def _check_msp(method: object) -> str:
+    """Return "msp", the only score that is a probability; refuse other methods."""
     if method in (None, "msp"):
         return "msp"
     raise ValueError(
@@ -268,7 +277,9 @@ def _check_msp(method):
     )
 
 
-def _check_metric_kwargs(metric, function, metric_kwargs):
+def _check_metric_kwargs(
+    metric: str | Callable, function: Callable, metric_kwargs: dict
+) -> None:
     """Raise an error unless the metric takes these arguments."""
     n_arguments = 3 if function in _OPEN_SET else 2
     try:
@@ -276,7 +287,7 @@ def _check_metric_kwargs(metric, function, metric_kwargs):
     except TypeError as error:
         raise TypeError(f"metric={metric!r}: {error}.") from error
     if metric_kwargs and isinstance(metric, str):
-        # Values are checked where they are used; two rows are enough for that.
+        # The metric checks the values itself, for which two rows are enough.
         function([1, 0], np.array([-0.1, -0.9]), **metric_kwargs)
 
 

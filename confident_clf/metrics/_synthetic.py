@@ -1,50 +1,37 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Out-of-distribution samples made from others, feature by feature."""
+"""Make out-of-distribution samples from given samples, feature by feature."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
 
-def _gaussian(values, rng):
+def _gaussian(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return normal values with the mean and standard deviation of each feature."""
     return rng.normal(values.mean(axis=0), values.std(axis=0), values.shape)
 
 
-def _uniform(values, rng):
-    """Return uniform values between the extremes of each feature."""
+def _uniform(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return uniform values between the minimum and maximum of each feature."""
     return rng.uniform(values.min(axis=0), values.max(axis=0), values.shape)
 
 
-def _permuted(values, rng):
-    """Return the values of each feature in another order of the samples."""
+def _permuted(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the values of each feature in a random order."""
     return rng.permuted(values, axis=0)
 
 
 SYNTHETIC = {"gaussian": _gaussian, "permuted": _permuted, "uniform": _uniform}
 
 
-def synthetic_ood(X, kind):
-    """Return as many out-of-distribution samples as there are samples.
+def synthetic_ood(X: ArrayLike, kind: str) -> ArrayLike:
+    """Return as many out-of-distribution samples as X has; a frame gives a frame.
 
-    Each feature, each pixel of images too, is drawn independently of the others, always
-    with the same random numbers. Integers stay integers, booleans booleans.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, ...)
-        In-distribution samples; a data frame gives a data frame.
-    kind : {"gaussian", "permuted", "uniform"}
-        What each feature keeps: mean and standard deviation, its values, or its range.
-
-    Returns
-    -------
-    ndarray or data frame of shape (n, ...)
-        The samples.
-
-    Raises
-    ------
-    ValueError
-        If X is sparse, or holds what is no number and `kind` is not "permuted".
+    Each feature, or each pixel of images, is drawn independently of the others, always
+    with the same random numbers. "gaussian" keeps its mean and standard deviation,
+    "permuted" its values, "uniform" its range. Integers stay integers, booleans
+    booleans. Raise ValueError if X is sparse, or if it has values that are not numbers
+    and `kind` is not "permuted".
     """
     if issparse(X):
         raise ValueError(
@@ -59,15 +46,15 @@ def synthetic_ood(X, kind):
     return frame
 
 
-def _draw_column(column, kind, rng):
+def _draw_column(column, kind: str, rng: np.random.Generator) -> ArrayLike:
     """Return a column of a data frame; categories stay categories where permuted."""
     if kind == "permuted":
         return column.array.take(rng.permutation(len(column)))
     return _draw(column.to_numpy(), kind, rng)
 
 
-def _draw(values, kind, rng):
-    """Return samples with independent features, of the type of the values."""
+def _draw(values: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Return samples with independent features, with the dtype of the values."""
     if kind != "permuted" and values.dtype.kind not in "biuf":
         raise ValueError(
             f"X_ood={kind!r} needs features that are numbers; got dtype "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Splitters for choosing settings with few or no out-of-distribution samples."""
+"""Splitters to choose settings with few or no out-of-distribution samples."""
 
 from confident_clf.model_selection._split import LeaveClassesOut, OODKFold
 

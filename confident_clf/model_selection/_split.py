@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Splits whose test part holds out-of-distribution (OOD) rows, the training part none.
+"""Splitters that put out-of-distribution (OOD) rows into the test part only.
 
-Scorers made by :func:`confident_clf.metrics.make_ood_scorer` call a row OOD when its
-label is no class of the estimator, which is what these splits see to.
+For scorers made by :func:`confident_clf.metrics.make_ood_scorer`, a row is OOD if its
+label is not a class of the estimator. These splits make sure of that.
 """
 
 from math import ceil
@@ -22,8 +22,8 @@ from confident_clf.utils._labels import class_index, is_ood_label
 class OODKFold(StratifiedKFold):
     """Stratified folds in which OOD rows are tested but never trained on.
 
-    Every row is in the test part of one fold; the training part of a fold is the rest,
-    without the rows labelled `ood_label`.
+    Every row is in the test part of one fold. The training part of a fold has all other
+    rows, except the rows labelled `ood_label`.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ class OODKFold(StratifiedKFold):
 
     Notes
     -----
-    A search with ``refit=True`` fits its best estimator on all rows, OOD rows too. A
-    :class:`~confident_clf.ConfidentClassifier` with the same `ood_label` leaves them
-    out, or learns to be unsure of them, as its `ood_source` says; to any other
-    estimator `ood_label` would be a class, so search with ``refit=False``.
+    A search with ``refit=True`` fits its best estimator on all rows, including OOD
+    rows. A :class:`~confident_clf.ConfidentClassifier` with the same `ood_label` leaves
+    them out or learns to be unsure of them, depending on its `ood_source`. Any other
+    estimator would learn `ood_label` as a class, so search with ``refit=False``.
 
-    The training parts cannot be scored: leave ``return_train_score=False``, which is
-    not the default of :class:`~sklearn.model_selection.HalvingGridSearchCV`.
+    The training parts cannot be scored. Use ``return_train_score=False``, which is not
+    the default of :class:`~sklearn.model_selection.HalvingGridSearchCV`.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class OODKFold(StratifiedKFold):
         self.ood_label = ood_label
 
     def split(self, X, y, groups=None):
-        """Yield the row numbers of training and test part of each fold.
+        """Yield the row numbers of the training and test part of each fold.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class OODKFold(StratifiedKFold):
         Yields
         ------
         train : ndarray of int
-            Rows of classes only.
+            Rows of classes.
         test : ndarray of int
             Other rows of classes, and OOD rows.
 
@@ -94,7 +94,7 @@ class OODKFold(StratifiedKFold):
             raise ValueError(
                 f"n_splits={self.n_splits} folds need as many rows labelled "
                 f"ood_label={self.ood_label!r}, one for each; y has {is_ood.sum()}. "
-                "Use fewer folds, label more rows, or hold classes out by "
+                "Use fewer folds, label more rows, or hold out classes with "
                 "LeaveClassesOut."
             )
         for train, test in super().split(X, y):
@@ -102,39 +102,40 @@ class OODKFold(StratifiedKFold):
 
 
 class LeaveClassesOut(BaseCrossValidator):
-    """Splits that hold some classes out in turn, as stand-ins for OOD samples.
+    """Splits that hold out some classes in turn, as stand-ins for OOD samples.
 
-    The training part has no row of these classes; the test part has all of them, and a
-    share of the rows of every other class. So settings of out-of-distribution detection
-    can be chosen without any OOD sample: how well does a classifier that knows some of
-    the classes refuse the others?
+    The training part has no rows of these classes. The test part has all their rows,
+    and a share of the rows of every other class. So you can choose settings of
+    out-of-distribution detection without OOD samples, by how well a classifier that
+    knows some classes refuses the others.
 
     Parameters
     ----------
     n_held_out : int, default=1
-        Number of classes to hold out at once; two must remain.
+        Number of classes to hold out at once. At least two classes must remain.
     n_splits : int or None, default=None
-        Number of splits. None takes as many as it takes to hold out every class.
+        Number of splits. None means as many as needed to hold out every class.
     test_size : float, default=0.2
         Share of the rows of each known class to test on, between 0 and 1.
     random_state : int, RandomState instance or None, default=None
-        Draws the order in which classes are held out, and the rows to test on. Fix it
-        where a search asks for the same splits each time.
+        Draws the order in which classes are held out, and the rows to test on. Pass an
+        int if a search needs the same splits each time.
 
     See Also
     --------
     OODKFold : For OOD rows that you have.
-    confident_clf.metrics.make_ood_scorer : Scores such splits: a class held out is none
-        of the estimator's, so its rows are OOD.
+    confident_clf.metrics.make_ood_scorer : Scores these splits. A held-out class is not
+        a class of the estimator, so its rows are OOD.
 
     Notes
     -----
-    The classes are put in a random order, which is gone round: with classes a, b, c, d,
-    e and ``n_held_out=2`` it may be c and a, then e and d, then b and c again.
+    The classes are put in a random order, which repeats after the last one. With
+    classes a, b, c, d, e and ``n_held_out=2`` the splits may hold out c and a, then e
+    and d, then b and again c.
 
-    Plain accuracy counts the rows held out as errors; use
-    :func:`~confident_clf.metrics.id_accuracy_scorer`. The training parts cannot be
-    scored: leave ``return_train_score=False``, which is not the default of
+    Plain accuracy counts the held-out rows as errors; use
+    :func:`~confident_clf.metrics.id_accuracy_scorer` instead. The training parts cannot
+    be scored. Use ``return_train_score=False``, which is not the default of
     :class:`~sklearn.model_selection.HalvingGridSearchCV`.
 
     Examples
@@ -168,7 +169,7 @@ class LeaveClassesOut(BaseCrossValidator):
         X : object, default=None
             Ignored.
         y : array-like of shape (n_samples,) or None, default=None
-            Labels; needed where ``n_splits=None``.
+            Labels; needed if ``n_splits=None``.
         groups : object, default=None
             Ignored.
 
@@ -182,13 +183,13 @@ class LeaveClassesOut(BaseCrossValidator):
             return self.n_splits
         if y is None:
             raise ValueError(
-                "n_splits=None is as many splits as hold out every class, which takes "
-                "y. Pass y, or set n_splits."
+                "n_splits=None means as many splits as needed to hold out every class, "
+                "which depends on y. Pass y, or set n_splits."
             )
         return ceil(len(np.unique(column_or_1d(y))) / self.n_held_out)
 
     def split(self, X, y, groups=None):
-        """Yield the row numbers of training and test part of each split.
+        """Yield the row numbers of the training and test part of each split.
 
         Parameters
         ----------
@@ -204,12 +205,12 @@ class LeaveClassesOut(BaseCrossValidator):
         train : ndarray of int
             Rows of the known classes.
         test : ndarray of int
-            Other rows of the known classes, and all of the others.
+            Other rows of the known classes, and all rows of the held-out classes.
 
         Raises
         ------
         ValueError
-            If there are too few classes, or too few rows of one to split.
+            If there are too few classes, or if a class has too few rows to split.
         """
         y, n_splits = column_or_1d(y), self.get_n_splits(X, y)
         classes, counts = np.unique(y, return_counts=True)
@@ -227,13 +228,13 @@ class LeaveClassesOut(BaseCrossValidator):
             train, test = next(share.split(known, y[known]))
             yield np.sort(known[train]), np.sort(np.append(known[test], out))
 
-    def _check(self, classes, counts):
-        """Raise ValueError if the parameters do not fit the classes."""
+    def _check(self, classes: np.ndarray, counts: np.ndarray) -> None:
+        """Raise ValueError if the parameters do not suit the classes."""
         n_known = len(classes) - self.n_held_out
         if n_known < 2:
             raise ValueError(
                 f"n_held_out={self.n_held_out} of {len(classes)} classes would leave "
-                f"{max(n_known, 0)} to train on; it takes 2. Hold out at most "
+                f"{max(n_known, 0)} to train on, but two are needed. Hold out at most "
                 f"{max(len(classes) - 2, 0)}."
             )
         if counts.min() < 2:
@@ -243,8 +244,8 @@ class LeaveClassesOut(BaseCrossValidator):
                 "on. Every class needs 2 rows or more."
             )
 
-    def _check_numbers(self):
-        """Raise ValueError unless the numbers are whole, and at least 1."""
+    def _check_numbers(self) -> None:
+        """Raise ValueError unless the numbers are integers of at least 1."""
         for name in ("n_held_out", "n_splits"):
             value = getattr(self, name)
             optional = value is None and name == "n_splits"

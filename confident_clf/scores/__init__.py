@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Out-of-distribution scores: higher means more out-of-distribution.
 
-Each is a pure function; those with parameters, or with something to learn, are score
-objects too.
+Each score is a pure function. Scores that have parameters, or something to learn, are
+also score objects.
 """
 
 from confident_clf.scores._ensemble import mutual_information

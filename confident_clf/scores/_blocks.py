@@ -6,23 +6,11 @@ import numpy as np
 _BLOCK = 256
 
 
-def times(rows, matrix):
-    """Return ``rows @ matrix``, the same for a row whatever rows are beside it.
+def times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return ``rows @ matrix``; the result for a row does not depend on other rows.
 
-    How a matrix product rounds depends on its shape. So all are of one shape: blocks of
-    rows, the last one padded.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n, d)
-        Any number of rows.
-    matrix : ndarray of shape (d, k)
-        What to multiply them by.
-
-    Returns
-    -------
-    ndarray of shape (n, k), float64
-        The product.
+    How a matrix product rounds depends on its shape. So all products here have the same
+    shape: they multiply blocks of rows, with the last block padded.
     """
     product = np.empty((len(rows), matrix.shape[1]))
     block = np.zeros((_BLOCK, rows.shape[1]))

@@ -8,15 +8,17 @@ from scipy.special import entr
 def mutual_information(probabilities):
     """Score by how much the members of an ensemble disagree, in nats.
 
-    Due to [1]_, [2]_.
+    Introduced in [1]_, used for ensembles of networks in [2]_. With the probabilities
+    p_m of the M members and their mean p, the score is::
 
-    It is the entropy of the mean prediction minus the mean entropy of the predictions:
-    0 where all members say the same, however unsure of it.
+        H(p) - 1/M * sum_m H(p_m),    H(p) = -sum_k p_k log p_k.
+
+    It is 0 if all members predict the same probabilities, even uncertain ones.
 
     Parameters
     ----------
     probabilities : array-like of shape (n_members, n_samples, n_classes)
-        What each member's ``predict_proba`` returns.
+        The ``predict_proba`` of each member.
 
     Returns
     -------
@@ -51,8 +53,8 @@ def mutual_information(probabilities):
     if probabilities.ndim != 3:
         raise ValueError(
             "probabilities must have shape (n_members, n_samples, n_classes); got "
-            f"{probabilities.shape}. Stack what the members' predict_proba return."
+            f"{probabilities.shape}. Stack the members' predict_proba."
         )
     of_mean = entr(probabilities.mean(axis=0)).sum(axis=-1)
     mean = entr(probabilities).sum(axis=-1).mean(axis=0)
-    return np.maximum(of_mean - mean, 0.0)  # rounding may take it below
+    return np.maximum(of_mean - mean, 0.0)  # rounding may make it negative

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scores of features: what goes into the last linear layer of a network."""
+"""Scores of features, the inputs of a network's last linear layer."""
 
 from abc import abstractmethod
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
@@ -14,12 +15,12 @@ from confident_clf.utils._sklearn import Interval
 
 
 class FeatureScore(OODScore):
-    """A score of features, fitted on those of the training samples."""
+    """A score of features, fitted on the features of the training samples."""
 
     needs_fit = True
 
     def check(self, network, X):
-        """Raise ValueError if the network has no linear layer on vectors."""
+        """Raise ValueError if the network has no last linear layer."""
         network.features(X)
 
     def fit(self, network, X, y):
@@ -33,20 +34,23 @@ class FeatureScore(OODScore):
         return self._of_features(network.features(X))
 
     @abstractmethod
-    def _learn(self, features, y):
-        """Set the attributes."""
+    def _learn(self, features: np.ndarray, y: np.ndarray) -> None:
+        """Set the fitted attributes."""
 
     @abstractmethod
-    def _of_features(self, features):
-        """Return the scores, (n_samples,) float64."""
+    def _of_features(self, features: np.ndarray) -> np.ndarray:
+        """Return the score of each row of features."""
 
 
 def knn(features, train_features, n_neighbors=50):
     """Score by the distance to the k-th nearest training sample.
 
-    Due to [1]_.
+    Introduced in [1]_. With z = f / norm(f) for the features f of a sample, and z_(k)
+    the k-th nearest to it among the training samples, the score is::
 
-    Features are divided by their length first: it is directions that are compared.
+        norm(z - z_(k)).
+
+    Features are divided by their length, so only their directions are compared.
 
     Parameters
     ----------
@@ -55,7 +59,7 @@ def knn(features, train_features, n_neighbors=50):
     train_features : array-like of shape (n_train, n_features)
         Features of the training samples.
     n_neighbors : int, default=50
-        Which neighbour, k; of fewer training samples, the farthest.
+        Which neighbour, k. With fewer training samples, the farthest one.
 
     Returns
     -------
@@ -77,33 +81,36 @@ def knn(features, train_features, n_neighbors=50):
     return _kth_distance(_directions(features), train, n_neighbors)
 
 
-def _directions(features):
+def _directions(features: ArrayLike) -> np.ndarray:
     """Return features divided by their length; zeros stay zeros."""
     return normalize(np.asarray(features, dtype=np.float64))
 
 
-def _kth_distance(rows, train, n_neighbors):
+def _kth_distance(rows: np.ndarray, train: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Return the distance of each row to its k-th nearest training row."""
     k = min(n_neighbors, len(train))
     # In many dimensions a tree is slower than a matrix product.
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(train)
     kth = search.kneighbors(rows, return_distance=False)[:, -1]
-    # The search subtracts large products of which the small distances are left, which
-    # rounds by 1e-8 and differently in every batch.
+    # The search finds small distances as differences of large products. That rounds by
+    # 1e-8, and differently in every batch, so the distances are computed again.
     return np.linalg.norm(rows - train[kth], axis=1)
 
 
 class KNN(FeatureScore):
     """Distance to the k-th nearest training sample in feature space.
 
-    Due to [1]_.
+    Introduced in [1]_. With z = f / norm(f) for the features f of a sample, and z_(k)
+    the k-th nearest to it among the training samples, the score is::
 
-    See :func:`knn`. Keeps the features of all training samples.
+        norm(z - z_(k)).
+
+    See :func:`knn`. Stores the features of all training samples.
 
     Parameters
     ----------
     n_neighbors : int, default=50
-        Which neighbour, k; of fewer training samples, the farthest.
+        Which neighbour, k. With fewer training samples, the farthest one.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scores of features under Gaussian distributions."""
+"""Scores of features by Gaussian distributions of the classes."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 
@@ -12,16 +13,19 @@ from confident_clf.scores._features import FeatureScore
 def mahalanobis(features, means, whitening):
     """Score by the squared Mahalanobis distance to the nearest class mean.
 
-    Due to [1]_.
+    Introduced in [1]_. With the means mu_k of the classes and the covariance C within
+    classes, the score of features f is::
+
+        min_k (f - mu_k)^T C^{-1} (f - mu_k).
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         Features.
     means : array-like of shape (n_classes, n_features)
-        Their mean in each class.
+        Mean of the training features in each class.
     whitening : array-like of shape (n_features, n_features)
-        A matrix W with W W^T the inverse of the covariance within classes.
+        A matrix W for which W W^T is the inverse of the covariance within classes.
 
     Returns
     -------
@@ -43,32 +47,35 @@ def mahalanobis(features, means, whitening):
     [1.0, 4.0]
     """
     features, means, whitening = _as_float64(features, means, whitening)
-    # Differences first: distances may be much smaller than features.
+    # Subtract first: distances may be much smaller than features.
     means_white = times(means - means[0], whitening)
     white = times(features - means[0], whitening)
     return cdist(white, means_white, "sqeuclidean").min(axis=1)
 
 
 def rmd(features, means, whitening, mean, whitening_of_all):
-    """Score by the Mahalanobis distance relative to that of all classes together.
+    """Score by the Mahalanobis distance relative to the training data as a whole.
 
-    Due to [1]_.
+    Introduced in [1]_. With the means mu_k of the classes and the covariance C within
+    classes, and the mean mu_0 and covariance C_0 of all training samples, the score of
+    features f is::
 
-    What is unusual in every class alike, and so in the training data as a whole, does
-    not count.
+        min_k (f - mu_k)^T C^{-1} (f - mu_k) - (f - mu_0)^T C_0^{-1} (f - mu_0).
+
+    A deviation that is just as unusual in the training data as a whole does not count.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         Features.
     means : array-like of shape (n_classes, n_features)
-        Their mean in each class.
+        Mean of the training features in each class.
     whitening : array-like of shape (n_features, n_features)
-        A matrix W with W W^T the inverse of the covariance within classes.
+        A matrix W for which W W^T is the inverse of the covariance within classes.
     mean : array-like of shape (n_features,)
         Mean of all training samples.
     whitening_of_all : array-like of shape (n_features, n_features)
-        The same for the covariance around that mean.
+        The same for the covariance around `mean`.
 
     Returns
     -------
@@ -92,53 +99,31 @@ def rmd(features, means, whitening, mean, whitening_of_all):
     return mahalanobis(features, means, whitening) - of_all
 
 
-def _as_float64(*arrays):
+def _as_float64(*arrays: ArrayLike) -> list[np.ndarray]:
     """Return arrays of float64."""
     return [np.asarray(array, dtype=np.float64) for array in arrays]
 
 
-# In units of the mean variance: too little to change the distance of known samples.
+# Relative to the mean variance, and too small to change the distance of known samples.
 _LEAST_VARIANCE = 1e-6
 
 
-def class_means(features, y):
-    """Return the means of the classes there are, and the residuals around them.
+def class_means(features: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each class in y, and each sample minus the mean of its class.
 
-    Parameters
-    ----------
-    features : ndarray of shape (n_samples, n_features)
-        Features.
-    y : ndarray of shape (n_samples,)
-        Classes.
-
-    Returns
-    -------
-    means : ndarray of shape (n_classes, n_features)
-        In the order of the sorted classes.
-    residuals : ndarray of shape (n_samples, n_features)
-        Each sample minus the mean of its class.
+    The means are in the order of the sorted classes.
     """
     classes, index = np.unique(y, return_inverse=True)
     means = np.stack([features[index == k].mean(axis=0) for k in range(len(classes))])
     return means, features - means[index]
 
 
-def whitening(residuals):
-    """Return a matrix W with W W^T the inverse of the covariance of the residuals.
+def whitening(residuals: np.ndarray) -> np.ndarray:
+    """Return a matrix W for which W W^T is the inverse of the residuals' covariance.
 
-    Units that never fire, fewer samples than features and features that always agree
-    leave directions without variance: these get a little, so that a sample that is
-    unusual there is far away.
-
-    Parameters
-    ----------
-    residuals : ndarray of shape (n_samples, n_features)
-        Features minus their mean.
-
-    Returns
-    -------
-    ndarray of shape (n_features, n_features)
-        The matrix.
+    Some directions may have no variance: units may never fire, features may always
+    agree, and there may be fewer samples than features. These directions get a small
+    variance, so that a sample that is unusual there is far away.
     """
     covariance = residuals.T @ residuals / len(residuals)
     mean_variance = np.trace(covariance) / len(covariance)
@@ -152,20 +137,23 @@ def whitening(residuals):
 class Mahalanobis(FeatureScore):
     """Distance to the nearest class mean, by the covariance within classes.
 
-    Due to [1]_.
+    Introduced in [1]_. With the means mu_k of the classes and the covariance C within
+    classes, the score of features f is::
 
-    See :func:`mahalanobis`. Of the features that go into the last linear layer, no
-    others, and without a change of the input. Not for networks that were trained on
-    out-of-distribution samples: their features of unknown samples move to the origin,
-    between the class means.
+        min_k (f - mu_k)^T C^{-1} (f - mu_k).
+
+    See :func:`mahalanobis`. It uses the inputs of the last linear layer only, and does
+    not perturb the samples. Do not use it for networks that were trained on
+    out-of-distribution samples: these move the features of unknown samples to the
+    origin, between the class means.
 
     Attributes
     ----------
     means_ : ndarray of shape (n_classes, n_features)
         Mean of each class.
     whitening_ : ndarray of shape (n_features, n_features)
-        Makes the covariance within classes the identity. To every variance a millionth
-        of their mean is added.
+        Makes the covariance within classes the identity. A millionth of the mean
+        variance is added to every variance first.
 
     References
     ----------
@@ -188,9 +176,13 @@ class Mahalanobis(FeatureScore):
 
 
 class RMD(FeatureScore):
-    """Mahalanobis distance relative to that of all classes together.
+    """Mahalanobis distance relative to the training data as a whole.
 
-    Due to [1]_.
+    Introduced in [1]_. With the means mu_k of the classes and the covariance C within
+    classes, and the mean mu_0 and covariance C_0 of all training samples, the score of
+    features f is::
+
+        min_k (f - mu_k)^T C^{-1} (f - mu_k) - (f - mu_0)^T C_0^{-1} (f - mu_0).
 
     See :func:`rmd`.
 

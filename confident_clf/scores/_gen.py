@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Generalised entropy as a score object."""
+"""GEN: generalised entropy as a score object."""
 
 from numbers import Integral, Real
 
@@ -9,16 +9,21 @@ from confident_clf.utils._sklearn import Interval
 
 
 class GEN(LogitScore):
-    """Generalised entropy: see :func:`gen`.
+    """Generalised entropy of the softmax probabilities.
 
-    Due to [1]_.
+    Introduced in [1]_. With the `n_top` largest probabilities p_k the score is::
+
+        sum_k (p_k * (1 - p_k)) ** gamma.
+
+    See :func:`gen`.
 
     Parameters
     ----------
     gamma : float, default=0.1
         Exponent, between 0 and 1.
     n_top : int, default=100
-        How many classes count, the most probable ones; of fewer classes, all.
+        How many classes count, starting from the most probable one. With fewer
+        classes, all count.
 
     References
     ----------

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scores of features together with the last linear layer: its logits."""
+"""Scores of features and of the logits that the last linear layer computes."""
 
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 from scipy.special import logsumexp
 
@@ -14,39 +15,43 @@ from confident_clf.utils._sklearn import Interval
 
 
 class HeadScore(FeatureScore):
-    """A score of features and of the logits that the last linear layer makes of them.
+    """A score of features and of the logits that the last linear layer computes.
 
-    Keeps that layer's `weight_`, `bias_` and whether it has a logit that `rejects_`.
+    Stores the layer's `weight_` and `bias_`, and whether it `rejects_`: whether it has
+    a reject logit.
     """
 
     def check(self, network, X):
-        """Raise ValueError if the logits do not come straight from a linear layer."""
+        """Raise ValueError if the logits are not the output of a linear layer."""
         network.head(X)
 
     def fit(self, network, X, y):
-        """Keep the last linear layer, and learn from the features."""
+        """Store the last layer, and learn from the features of the training samples."""
         self.weight_, self.bias_ = network.head(X[:1])
         self.rejects_ = len(self.bias_) > network.n_classes
         return super().fit(network, X, y)
 
 
 def react(features, weight, bias, threshold, *, rejects=False):
-    """Score by the energy of the logits of features clipped from above.
+    """Score by the energy of logits that are computed from clipped features.
 
-    Due to [1]_.
+    Introduced in [1]_. With the weight rows w_k and biases b_k of the last linear layer
+    and the threshold c, the score of features f is::
+
+        -log sum_k exp(w_k^T min(f, c) + b_k).
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         Features.
     weight : array-like of shape (n_classes, n_features)
-        Weight of the last linear layer; one row more with `rejects`.
+        Weight of the last linear layer. With `rejects`, there is one more row.
     bias : array-like of shape (n_classes,)
-        Its bias; one value more with `rejects`.
+        Its bias. With `rejects`, there is one more value.
     threshold : float
-        Where to clip.
+        Features above this value are clipped to it.
     rejects : bool, default=False
-        Whether the last logit stands for "none of the classes".
+        Whether the last logit is a reject logit, for "none of the classes".
 
     Returns
     -------
@@ -69,23 +74,26 @@ def react(features, weight, bias, threshold, *, rejects=False):
     return score_logits(_logits(clipped, weight, bias), "energy", rejects=rejects)
 
 
-def _logits(features, weight, bias):
-    """Return what the last linear layer makes of features."""
+def _logits(features: np.ndarray, weight: ArrayLike, bias: ArrayLike) -> np.ndarray:
+    """Return the logits that the last linear layer computes from features."""
     return times(features, np.asarray(weight, dtype=np.float64).T) + np.asarray(bias)
 
 
 class ReAct(HeadScore):
     """Energy after clipping the features that are unusually large.
 
-    Due to [1]_.
+    Introduced in [1]_. With the weight rows w_k and biases b_k of the last linear layer
+    and a quantile c of the training features, the score of features f is::
+
+        -log sum_k exp(w_k^T min(f, c) + b_k).
 
     See :func:`react`.
 
     Parameters
     ----------
     quantile : float, default=0.9
-        Clip at this quantile of all features of all training samples, above 0; 1 clips
-        at the largest.
+        Clip at this quantile of all features of all training samples, above 0. 1 clips
+        at the largest value.
 
     Attributes
     ----------
@@ -94,9 +102,9 @@ class ReAct(HeadScore):
     bias_ : ndarray of shape (n_logits,)
         Its bias.
     rejects_ : bool
-        Whether the last logit stands for "none of the classes".
+        Whether the last logit is a reject logit, for "none of the classes".
     threshold_ : float
-        The quantile.
+        The value of the quantile.
 
     References
     ----------
@@ -133,29 +141,32 @@ class ReAct(HeadScore):
 def vim(features, weight, bias, origin, null_space, alpha, *, rejects=False):
     """Score by a virtual logit: the residual outside the principal space.
 
-    Due to [1]_.
+    Introduced in [1]_. With the origin o and the columns N of the null space, the score
+    of features f is::
 
-    The virtual logit of "none of the classes" is alpha times the length of what is left
-    of the feature outside the principal space. [1]_ scores by its softmax probability,
-    which rounds to 1; this is its log-odds, in the same order.
+        alpha * norm(N^T (f - o)) - log sum_k exp(logit_k).
+
+    The first term is the virtual logit of "none of the classes". The paper scores by
+    its softmax probability, which rounds to 1. This is its log-odds, which ranks the
+    samples in the same way.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         Features.
     weight : array-like of shape (n_classes, n_features)
-        Weight of the last linear layer; one row more with `rejects`.
+        Weight of the last linear layer. With `rejects`, there is one more row.
     bias : array-like of shape (n_classes,)
-        Its bias; one value more with `rejects`.
+        Its bias. With `rejects`, there is one more value.
     origin : array-like of shape (n_features,)
-        Where the logits are 0, or closest to it.
+        The features whose logits are 0, or closest to 0.
     null_space : array-like of shape (n_features, n_residual)
-        Orthonormal columns that span what is not in the principal space.
+        Orthonormal columns that span the complement of the principal space.
     alpha : float
-        Makes the virtual logit as large as the largest logit on training samples.
+        Scales the virtual logit to the size of the largest logit of training samples.
     rejects : bool, default=False
-        Whether the last logit stands for "none of the classes". It then does so beside
-        the virtual one.
+        Whether the last logit is a reject logit, for "none of the classes". It then
+        counts in addition to the virtual logit.
 
     Returns
     -------
@@ -184,29 +195,33 @@ def vim(features, weight, bias, origin, null_space, alpha, *, rejects=False):
     return virtual - logsumexp(logits, axis=1)
 
 
-def _residual(centered, null_space):
-    """Return the length of what is in the null space."""
+def _residual(centered: np.ndarray, null_space: np.ndarray) -> np.ndarray:
+    """Return the length of each row's projection on the null space."""
     return np.linalg.norm(times(centered, null_space), axis=1)
 
 
-# Share of the largest variance that rounding of float32 features makes of none.
+# Relative to the largest variance: rounding of float32 features can cause this much.
 _NO_VARIANCE = 1e-12
 
 
 class ViM(HeadScore):
-    """Virtual logit: how far a feature is from the principal space.
+    """Virtual logit: the distance of a feature from the principal space.
 
-    Due to [1]_.
+    Introduced in [1]_. With the origin o and the columns N of the null space, the score
+    of features f is::
 
-    See :func:`vim`. Not for networks that were trained on out-of-distribution samples:
-    their features of unknown samples move to the origin, where there is no residual.
+        alpha * norm(N^T (f - o)) - log sum_k exp(logit_k).
+
+    See :func:`vim`. Do not use it for networks that were trained on out-of-distribution
+    samples: these move the features of unknown samples to the origin, where the
+    residual is 0.
 
     Parameters
     ----------
     n_components : int or None, default=None
-        Dimension of the principal space, less than the number of features. None: half
-        of the dimensions that the training features have: units that never fire have
-        none. That is about what the authors take.
+        Dimension of the principal space, less than the number of features. None means
+        half of the rank of the training features; units that never fire add nothing to
+        the rank. This is about what the authors of [1]_ use.
 
     Attributes
     ----------
@@ -215,13 +230,13 @@ class ViM(HeadScore):
     bias_ : ndarray of shape (n_logits,)
         Its bias.
     rejects_ : bool
-        Whether the last logit stands for "none of the classes".
+        Whether the last logit is a reject logit, for "none of the classes".
     origin_ : ndarray of shape (n_features,)
-        The feature nearest to 0 whose logits are closest to 0.
+        The features closest to 0 of all whose logits are closest to 0.
     null_space_ : ndarray of shape (n_features, n_features - n_components)
         Orthonormal directions in which training features vary least around `origin_`.
     alpha_ : float
-        Mean of the largest logits of training samples, divided by that of their
+        Mean of the largest logits of training samples, divided by the mean of their
         residuals.
 
     References
@@ -244,7 +259,7 @@ class ViM(HeadScore):
         self.n_components = n_components
 
     def check(self, network, X):
-        """Raise ValueError if there are no directions outside the principal space."""
+        """Raise ValueError if the principal space would contain all directions."""
         weight, _ = network.head(X)
         n_features = weight.shape[1]
         if self.n_components is not None and self.n_components >= n_features:
@@ -263,16 +278,16 @@ class ViM(HeadScore):
         self.null_space_ = directions[:, :n_residual]
         self.alpha_ = self._matched(features)
 
-    def _matched(self, features):
+    def _matched(self, features: np.ndarray) -> float:
         """Return the factor that makes the virtual logit as large as the others."""
         logits = _logits(features, self.weight_, self.bias_)
         if self.rejects_:
             logits = relative_to_reject(logits)
         centered = features - self.origin_
         residual = _residual(centered, self.null_space_).mean()
-        # Where the null space is of dead units only, rounding is all that is left.
+        # If the null space has only dead units, the residual is a rounding error.
         least = np.sqrt(_NO_VARIANCE) * np.linalg.norm(centered, axis=1).mean()
-        # Logits that are all negative must not turn the score around.
+        # Logits that are all negative must not reverse the score.
         size = abs(logits.max(axis=1).mean())
         return float(size / max(residual, least)) if least > 0 else 0.0
 

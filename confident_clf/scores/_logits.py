@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Scores computed from logits alone.
 
-The probability of a confident prediction rounds to 1, whatever the float: thousands of
-samples tie. So nothing here subtracts from 1. With r_k = exp(logit_k - top) for the
-classes other than the top one and R their sum, p_top = 1 / (1 + R), p_k = r_k / (1 + R)
-and 1 - p_top = R / (1 + R), which keeps its 16 digits however small it is.
+The probability of a confident prediction rounds to 1 in any float format, so thousands
+of samples would tie. So nothing here subtracts a probability from 1. Let r_k =
+exp(logit_k - top) for the classes other than the top one, and R their sum. Then p_top =
+1 / (1 + R), p_k = r_k / (1 + R) and 1 - p_top = R / (1 + R). The last one keeps its 16
+digits, however small it is.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import entr, expit, logsumexp
 
 
 def msp(logits):
     """Score by 1 minus the maximum softmax probability, the baseline.
 
-    Due to [1]_.
+    Introduced in [1]_. With the softmax probabilities p_k the score is::
+
+        1 - max_k p_k.
 
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes)
-        Logits, or log probabilities; -inf stands for a probability of 0.
+        Logits, or log probabilities; -inf means a probability of 0.
 
     Returns
     -------
@@ -48,15 +52,19 @@ def msp(logits):
 
 
 def msp_with_reject(logits):
-    """Score by 1 minus the maximum probability of a class, beside a reject logit.
+    """Score by 1 minus the maximum probability of a class, with a reject logit.
 
-    As :func:`msp`, but the last logit stands for "none of the classes": it takes
-    probability from them and cannot be the maximum.
+    With the softmax probabilities p_k of the classes and p_reject of the reject logit,
+    which is the last one and means "none of the classes", the score is::
+
+        1 - max_k p_k.
+
+    This is :func:`msp`, except that p_reject cannot be the maximum.
 
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes + 1)
-        Logits, the last one that of rejection.
+        Logits, with the reject logit last.
 
     Returns
     -------
@@ -84,14 +92,16 @@ def msp_with_reject(logits):
 
 
 def energy(logits):
-    """Score by the free energy -log sum_k exp(logit_k), at temperature 1.
+    """Score by the free energy of the logits, at temperature 1.
 
-    Due to [1]_.
+    Introduced in [1]_. The score is::
+
+        -log sum_k exp(logit_k).
 
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes)
-        Logits; of log probabilities, every energy would be 0.
+        Logits. With log probabilities, every energy would be 0.
 
     Returns
     -------
@@ -119,9 +129,11 @@ def energy(logits):
 
 
 def max_logit(logits):
-    """Score by minus the largest logit.
+    """Score by the negative largest logit.
 
-    Due to [1]_.
+    Introduced in [1]_. The score is::
+
+        -max_k logit_k.
 
     Parameters
     ----------
@@ -155,14 +167,18 @@ def max_logit(logits):
 def entropy(logits):
     """Score by the entropy of the softmax probabilities, in nats.
 
-    It is log n_classes minus the divergence of the probabilities from the uniform
-    distribution, to which the confidence loss of [1]_ drives out-of-distribution
-    samples.
+    With the softmax probabilities p_k the score is::
+
+        -sum_k p_k log p_k.
+
+    It equals log n_classes minus the divergence of the probabilities from the uniform
+    distribution. The confidence loss of [1]_ drives the predictions for
+    out-of-distribution samples to that distribution.
 
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes)
-        Logits, or log probabilities; -inf stands for a probability of 0.
+        Logits, or log probabilities; -inf means a probability of 0.
 
     Returns
     -------
@@ -194,10 +210,14 @@ def entropy(logits):
 def margin(logits):
     """Score by 1 minus the gap between the two largest softmax probabilities.
 
+    With p_1 and p_2 the two largest softmax probabilities, the score is::
+
+        1 - (p_1 - p_2).
+
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes)
-        Logits, or log probabilities; -inf stands for a probability of 0.
+        Logits, or log probabilities; -inf means a probability of 0.
 
     Returns
     -------
@@ -223,20 +243,22 @@ def margin(logits):
 def gen(logits, gamma=0.1, n_top=100):
     """Score by the generalised entropy of the softmax probabilities.
 
-    Due to [1]_.
+    Introduced in [1]_. With the `n_top` largest probabilities p_k the score is::
 
-    The sum of ``(p * (1 - p)) ** gamma`` over the most probable classes. With a small
-    `gamma` it tells apart predictions whose small probabilities differ, where the
-    entropy sees the large ones only.
+        sum_k (p_k * (1 - p_k)) ** gamma.
+
+    With a small `gamma` it distinguishes predictions by their small probabilities,
+    which hardly change the entropy.
 
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes)
-        Logits, or log probabilities; -inf stands for a probability of 0.
+        Logits, or log probabilities; -inf means a probability of 0.
     gamma : float, default=0.1
         Exponent, between 0 and 1.
     n_top : int, default=100
-        How many classes count, the most probable ones; of fewer classes, all.
+        How many classes count, starting from the most probable one. With fewer
+        classes, all count.
 
     Returns
     -------
@@ -265,7 +287,7 @@ def gen(logits, gamma=0.1, n_top=100):
     others[rows, top] = -np.inf
     rest = logsumexp(others, axis=1)
     total = logsumexp(logits, axis=1)
-    # Logarithms: the power of a probability that underflows may still count.
+    # Use logarithms: a probability may underflow while its power still counts.
     log_p = logits - total[:, np.newaxis]
     p = np.exp(log_p)
     p[rows, top] = 0.0
@@ -294,15 +316,15 @@ def score_logits(logits, method, *, rejects=False):
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes)
-        Logits; one column more with `rejects`.
+        Logits. With `rejects`, there is one more column.
     method : {"energy", "entropy", "gen", "margin", "max_logit", "msp"}
         Which score.
     rejects : bool, default=False
-        Whether the last logit stands for "none of the classes". Then "msp" is
-        :func:`msp_with_reject`; "energy" and "max_logit" are those of the logits minus
-        that of rejection, so that "energy" is its log-odds; "entropy", "gen" and
-        "margin" are those of the probabilities with that of rejection spread evenly
-        over the classes.
+        Whether the last logit is a reject logit, for "none of the classes". Then "msp"
+        is :func:`msp_with_reject`. "energy" and "max_logit" subtract the reject logit
+        from the other logits first, so "energy" is the log-odds of rejection.
+        "entropy", "gen" and "margin" spread the probability of rejection evenly over
+        the classes first.
 
     Returns
     -------
@@ -335,19 +357,12 @@ def score_logits(logits, method, *, rejects=False):
     return LOGIT_SCORES[method](to_classes(logits))
 
 
-def spread_reject(logits):
+def spread_reject(logits: ArrayLike) -> np.ndarray:
     """Return logits of the classes that share the probability of rejection evenly.
 
-    Parameters
-    ----------
-    logits : array-like of shape (n_samples, n_classes + 1)
-        Logits, the last one that of rejection.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes), float64
-        Their softmax is that of `logits`, plus ``p_reject / n_classes``. A sample that
-        is surely rejected is thus undecided between the classes.
+    Their softmax is the softmax of `logits`, where the reject logit is last, plus
+    ``p_reject / n_classes`` for each class. So a sample that is surely rejected is
+    undecided between the classes.
     """
     logits = _check_logits(logits)
     share = logits[:, -1:] - np.log(logits.shape[1] - 1)
@@ -355,25 +370,17 @@ def spread_reject(logits):
         return np.logaddexp(logits[:, :-1], share)
 
 
-def relative_to_reject(logits):
-    """Return the logits of the classes minus that of rejection.
+def relative_to_reject(logits: ArrayLike) -> np.ndarray:
+    """Return the logits of the classes minus the reject logit, which is last.
 
-    Parameters
-    ----------
-    logits : array-like of shape (n_samples, n_classes + 1)
-        Logits, the last one that of rejection.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes), float64
-        Training moves differences only: all logits may be large where one of rejection
-        is larger.
+    Training only changes differences of logits: all of them may be large if the reject
+    logit is larger still.
     """
     logits = _check_logits(logits)
     return logits[:, :-1] - logits[:, -1:]
 
 
-def _split_top(logits):
+def _split_top(logits: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the top logit, and exp(logit - top) of the other classes, 0 at the top."""
     logits = _check_logits(logits)
     rows, top = np.arange(len(logits)), logits.argmax(axis=1)
@@ -383,8 +390,8 @@ def _split_top(logits):
     return top_logit, rest
 
 
-def _check_logits(logits):
-    """Return logits as float64; raise ValueError unless they are (n, 2 or more)."""
+def _check_logits(logits: ArrayLike) -> np.ndarray:
+    """Return logits as float64; raise ValueError unless they have 2 columns or more."""
     logits = np.asarray(logits, dtype=np.float64)
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(

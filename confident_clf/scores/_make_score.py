@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the parameter `method` stands for."""
+"""Make the score that the parameter `method` names."""
 
 from functools import partial
 
@@ -22,23 +22,10 @@ SCORES = {name: partial(NamedScore, name) for name in LOGIT_SCORES} | {
 }
 
 
-def make_score(method):
-    """Return the score that a method stands for, its parameters checked.
+def make_score(method: str | OODScore) -> OODScore:
+    """Return the score for a method; a name gives one with default parameters.
 
-    Parameters
-    ----------
-    method : str or OODScore
-        A name, for the score with default parameters, or a score.
-
-    Returns
-    -------
-    OODScore
-        The score, not fitted unless `method` is.
-
-    Raises
-    ------
-    ValueError
-        If there is no such score, or one of its parameters is out of range.
+    Raise ValueError if there is no such score, or a parameter of it is out of range.
     """
     if isinstance(method, str) and method in SCORES:
         return SCORES[method]()
@@ -52,17 +39,9 @@ def make_score(method):
     return method
 
 
-def same_score(one, other):
-    """Return whether two scores are of one kind and have the same parameters.
+def same_score(one: OODScore, other: OODScore) -> bool:
+    """Return whether two scores have the same class and the same parameters.
 
-    Parameters
-    ----------
-    one, other : OODScore
-        Fitted or not.
-
-    Returns
-    -------
-    bool
-        True if a fitted one can stand for the other.
+    If so, a fitted one can replace the other.
     """
     return type(one) is type(other) and one.get_params() == other.get_params()

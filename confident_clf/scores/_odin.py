@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scores of samples that a network was made surer of."""
+"""ODIN: temperature scaling after an input perturbation."""
 
 from numbers import Real
 
@@ -12,27 +12,28 @@ from confident_clf.utils._sklearn import Interval
 
 
 def odin(network, X, temperature=1000.0, epsilon=0.0014):
-    """Score by the softmax at a temperature, after a small step to be surer.
+    """Score by temperature scaling after an input perturbation.
 
-    Due to [1]_.
+    Introduced in [1]_. With S the softmax of the logits divided by `temperature`, and k
+    the most probable class, the sample x is perturbed to::
 
-    With S the softmax of the outputs divided by `temperature`, and k the most probable
-    class, the sample x becomes ``x - epsilon * sign(-grad log S_k(x))``, and the score
-    is 1 minus the largest S there.
+        x' = x - epsilon * sign(-grad log S_k(x)),
+
+    which makes the network more confident. The score is 1 - max_k S_k(x').
 
     Parameters
     ----------
     network : callable
-        ``network(X)`` returns the outputs, (n_samples, n_outputs) float64, and
-        ``network.gradient(X, weights)`` the gradient of the sum of each sample's
-        outputs times ``weights(outputs)``, with the shape of X. An output beyond the
-        first ``network.n_classes`` stands for "none of the classes".
+        ``network(X)`` returns the logits, (n_samples, n_logits) float64.
+        ``network.gradient(X, weights)`` returns the gradient with respect to X of the
+        sum of each sample's logits times ``weights(logits)``. A logit beyond the first
+        ``network.n_classes`` is a reject logit, for "none of the classes".
     X : ndarray of shape (n_samples, ...), float
         Samples.
     temperature : float, default=1000.0
-        What to divide the outputs by, above 0.
+        What to divide the logits by, above 0.
     epsilon : float, default=0.0014
-        Length of the step in every component of X, in units of X.
+        Size of the perturbation in every component of X, in units of X.
 
     Returns
     -------
@@ -60,21 +61,22 @@ def odin(network, X, temperature=1000.0, epsilon=0.0014):
     """
     if epsilon:
         gradient = network.gradient(
-            X, lambda outputs: _towards_top(outputs / temperature, network.n_classes)
+            X, lambda logits: _towards_top(logits / temperature, network.n_classes)
         )
         X = X + (epsilon * np.sign(gradient)).astype(X.dtype)
-    outputs = network(X)
-    return score_logits(outputs / temperature, "msp", rejects=rejects(network, outputs))
+    logits = network(X)
+    return score_logits(logits / temperature, "msp", rejects=rejects(network, logits))
 
 
-def _towards_top(outputs, n_classes):
-    """Return the weights of the outputs in the gradient of log S_k, up to a factor.
+def _towards_top(logits: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the weights of the logits in the gradient of log S_k, up to a factor.
 
     They are 1 - S_k for the top class k and -S_j for the others. Only the sign of the
-    gradient counts, so they are divided by 1 - S_k, which rounds to 0 for sure samples.
+    gradient counts, so they are divided by 1 - S_k, which rounds to 0 if the network is
+    very confident.
     """
-    rows, top = np.arange(len(outputs)), outputs[:, :n_classes].argmax(axis=1)
-    others = outputs.copy()
+    rows, top = np.arange(len(logits)), logits[:, :n_classes].argmax(axis=1)
+    others = logits.copy()
     others[rows, top] = -np.inf
     weights = -softmax(others, axis=1)
     weights[rows, top] = 1.0
@@ -82,20 +84,25 @@ def _towards_top(outputs, n_classes):
 
 
 class ODIN(OODScore):
-    """Softmax at a temperature, after a small step to be surer: see :func:`odin`.
+    """Temperature scaling after an input perturbation.
 
-    Due to [1]_.
+    Introduced in [1]_. With S the softmax of the logits divided by `temperature`, and k
+    the most probable class, the sample x is perturbed to::
 
-    Takes three to four times as long as the logits alone, as it needs the gradient.
+        x' = x - epsilon * sign(-grad log S_k(x)),
+
+    which makes the network more confident. The score is 1 - max_k S_k(x'). See
+    :func:`odin`. It needs the gradient, so it takes three to four times as long as the
+    logits alone.
 
     Parameters
     ----------
     temperature : float, default=1000
         What to divide the logits by, above 0.
     epsilon : float, default=0.0014
-        Length of the step in every component of a sample, 0 or more, in the units that
-        the network sees: those of X, or [0, 1] where X is uint8. What comes out of the
-        data's range is not clipped.
+        Size of the perturbation in every component of a sample, 0 or more. It is in the
+        units that the network sees: the units of X, or [0, 1] if X is uint8. Values
+        that leave the range of the data are not clipped.
 
     References
     ----------
@@ -119,7 +126,7 @@ class ODIN(OODScore):
         self.epsilon = epsilon
 
     def ood_score(self, network, X):
-        """Return the score of each sample, batch by batch to hold few floats."""
+        """Return the score of each sample, computed in batches to save memory."""
         return np.concatenate(
             [
                 odin(network, batch, self.temperature, self.epsilon)

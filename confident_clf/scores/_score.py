@@ -1,28 +1,35 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a score of a network is."""
+"""The base classes of scores: OODScore and LogitScore."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from confident_clf.scores._logits import score_logits
 
 
 class OODScore(ABC, BaseEstimator):
-    """How out-of-distribution a network finds a sample.
+    """Base class of scores that tell how out-of-distribution a sample is.
 
-    A score is a scikit-learn object: its parameters can be cloned and searched, as
+    A score is a scikit-learn object. Its parameters can be cloned and searched, as
     ``method__n_neighbors`` of :class:`~confident_clf.ConfidentClassifier` or
-    :class:`~confident_clf.OODDetector`. To write one, store the constructor's
-    parameters under their names and define :meth:`ood_score`; if it has something to
-    learn from the training samples, set ``needs_fit = True`` and define :meth:`fit`.
+    :class:`~confident_clf.OODDetector`. To write a score, store the constructor's
+    parameters under their names and define :meth:`ood_score`. If the score has
+    something to learn from the training samples, set ``needs_fit = True`` and define
+    :meth:`fit`.
 
-    Both get a view of the trained network: ``network(X)`` returns its outputs, float64,
-    one column for each of the ``network.n_classes`` classes and one more where it
-    rejects; ``network.features(X)`` what goes into its last linear layer;
-    ``network.head(X)`` weight and bias of that layer; ``network.gradient(X, weights)``
-    the gradient of the sum of each sample's outputs times ``weights(outputs)``;
-    ``network.batches(X)`` parts of X as the network sees them, to hold few at once.
+    Both methods get a view of the trained network:
+
+    - ``network(X)`` returns its logits, float64: one column for each of the
+      ``network.n_classes`` classes, and one more if the network has a reject logit.
+    - ``network.features(X)`` returns the inputs of its last linear layer.
+    - ``network.head(X)`` returns the weight and bias of that layer.
+    - ``network.gradient(X, weights)`` returns the gradient with respect to X of the sum
+      of each sample's logits times ``weights(logits)``.
+    - ``network.batches(X)`` yields X in parts, as the network sees them, so that only
+      one part has to be in memory.
 
     Examples
     --------
@@ -38,16 +45,16 @@ class OODScore(ABC, BaseEstimator):
     needs_fit = False
 
     def fit(self, network, X, y):
-        """Learn from the training samples what is needed; here, nothing.
+        """Learn from the training samples; does nothing here.
 
         Parameters
         ----------
         network : object
             View of the trained network.
         X : ndarray of shape (n_samples, ...), float32 or uint8
-            Training samples, none out-of-distribution.
+            Training samples, all in-distribution.
         y : ndarray of shape (n_samples,), int
-            Their classes, from 0.
+            Their classes, counted from 0.
 
         Returns
         -------
@@ -57,7 +64,7 @@ class OODScore(ABC, BaseEstimator):
         return self
 
     def check(self, network, X):
-        """Raise ValueError if the network lacks what the score needs; before training.
+        """Raise ValueError, before training, if the network lacks what the score needs.
 
         Parameters
         ----------
@@ -86,22 +93,32 @@ class OODScore(ABC, BaseEstimator):
 
 
 class LogitScore(OODScore):
-    """A score of the logits alone.
+    """Base class of scores that are computed from the logits alone.
 
-    It also works on classifiers that are not networks, whose log-probabilities serve as
-    logits. To write one, define :meth:`of_logits`.
+    These also work for classifiers that are not networks, such as scikit-learn's: their
+    log probabilities are logits. To write one, define :meth:`of_logits`.
+
+    See Also
+    --------
+    GEN : An example with parameters.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from confident_clf import OODDetector
     >>> from confident_clf.scores import LogitScore
-    >>> class SecondLargest(LogitScore):
+    >>> class Spread(LogitScore):
     ...     def of_logits(self, logits, *, rejects=False):
-    ...         logits = logits[:, :-1] if rejects else logits
-    ...         second, largest = np.sort(logits, axis=1)[:, -2:].T
-    ...         return second - largest
-    >>> SecondLargest().of_logits(np.array([[0.0, 3.0, 1.0]])).tolist()
-    [-2.0]
+    ...         return -np.std(logits, axis=1)
+    >>> Spread().of_logits([[0.0, 0.0], [0.0, 5.0]]).tolist()
+    [-0.0, -2.5]
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = LogisticRegression(max_iter=1000)
+    >>> detector = OODDetector(clf, method=Spread(), random_state=0).fit(X, y)
+    >>> detector.predict(X[:3]).tolist()
+    [1, 1, 1]
     """
 
     @abstractmethod
@@ -111,9 +128,9 @@ class LogitScore(OODScore):
         Parameters
         ----------
         logits : array-like of shape (n_samples, n_classes)
-            Logits; one column more with `rejects`.
+            Logits. With `rejects`, there is one more column.
         rejects : bool, default=False
-            Whether the last logit stands for "none of the classes".
+            Whether the last column is a reject logit, for "none of the classes".
 
         Returns
         -------
@@ -128,13 +145,7 @@ class LogitScore(OODScore):
 
 
 class NamedScore(LogitScore):
-    """One of the scores of logits that have no parameters.
-
-    Parameters
-    ----------
-    name : str
-        A name in :data:`~confident_clf.scores.LOGIT_SCORES`.
-    """
+    """A score of logits without parameters, by its name in `LOGIT_SCORES`."""
 
     def __init__(self, name):
         self.name = name
@@ -144,19 +155,6 @@ class NamedScore(LogitScore):
         return score_logits(logits, self.name, rejects=rejects)
 
 
-def rejects(network, outputs):
-    """Return whether the last output stands for "none of the classes".
-
-    Parameters
-    ----------
-    network : object
-        View of the network.
-    outputs : ndarray of shape (n_samples, n_outputs)
-        What it says.
-
-    Returns
-    -------
-    bool
-        True if there is one output more than classes.
-    """
-    return outputs.shape[1] > network.n_classes
+def rejects(network: Callable, logits: np.ndarray) -> bool:
+    """Return whether a network has a reject logit: one logit more than classes."""
+    return logits.shape[1] > network.n_classes

@@ -60,7 +60,7 @@ def _kind_of(label: object) -> str | None:
 
 
 def _kind_of_all(y: np.ndarray) -> str | None:
-    """Return the kind that all labels share; None if they share none or are none."""
+    """Return the kind that all labels share; None if there is no such kind."""
     if y.dtype.kind == "O":
         kinds = set(map(_kind_of, y))
         return kinds.pop() if len(kinds) == 1 else None
@@ -102,8 +102,8 @@ def is_known(estimator: BaseEstimator, y: ArrayLike | None, n: int) -> np.ndarra
 def labels_to_learn(estimator: BaseEstimator, y: ArrayLike) -> np.ndarray:
     """Return the sorted labels that an estimator will learn as classes when fitted.
 
-    It sets rows aside whose label is its parameter `ood_label`, or that of an
-    estimator inside it.
+    Labels equal to a parameter `ood_label`, of the estimator or of one inside it, are
+    not learnt.
     """
     y = np.ravel(y)
     check_class_labels(y)

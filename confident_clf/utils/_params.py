@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parameters: those inside an estimator, and those of `fit` for some of the rows."""
+"""Find parameters inside an estimator; take parameters of `fit` for some rows."""
 
 import numpy as np
 from numpy.typing import ArrayLike

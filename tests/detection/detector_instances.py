@@ -29,20 +29,21 @@ def detector_instances():
 
 
 class OpenSetOfAnyLabels(OpenSetClassifier):
-    """Open-set classifier for checks that fit on numbers, -1 among them, and strings.
+    """Open-set classifier for checks that fit on numbers, including -1, and on strings.
 
-    No one `unknown_label` suits them all.
+    No single `unknown_label` suits all of them.
     """
 
     def fit(self, X, y=None, **params):
-        """Fit with the unknown label -9, or "unknown" if the labels are strings."""
-        if self.unknown_label != -1:  # a check looks at how bad ones are refused
-            return super().fit(X, y, **params)
-        self.unknown_label = "unknown" if np.asarray(y).dtype.kind in "OU" else -9
+        """Fit with -9 as the label, or "unknown" if the labels are strings."""
+        self._validate_params()
+        given = self.unknown_label
+        is_text = y is not None and np.asarray(y).dtype.kind in "OU"
+        self.unknown_label = "unknown" if is_text else -9
         try:
             return super().fit(X, y, **params)
         finally:
-            self.unknown_label = -1
+            self.unknown_label = given
 
 
 def open_set_instances():

@@ -117,7 +117,7 @@ def check_dtype(labels, unknown_label, expected):
 
 
 def test_types_of_labels():
-    """Check that labels of every type have an unknown beside them."""
+    """Check that labels of every type can be mixed with an unknown."""
     assert check_dtype(Y, -1, int) == -1
     assert check_dtype(Y, 0.5, float) == 0.5
     assert np.isnan(check_dtype(Y, np.nan, float))
@@ -144,9 +144,13 @@ class CannotFit(LogisticRegression):
         (Y, 2, r"unknown_label=2 is a label in y.*\[0, 1, 2\].*Pass another"),
         (Y - 1, -1, r"unknown_label=-1 is a label in y.*\[-1, 0, 1\]"),
         (NAMES, "cow", r"unknown_label='cow' is a label in y.*'cat', 'cow', 'dog'"),
-        (NAMES, -1, r"unknown_label=-1 is a number, but the labels are strings.*'cat'"),
-        (NAMES.astype(object), -1, r"labels are strings.*Pass a string as unknown_lab"),
-        (Y, "unknown", r"unknown_label='unknown' is a string.*numbers.*Pass a number"),
+        (
+            NAMES,
+            -1,
+            r"unknown_label=-1 is a number.*such as 'c.*Pass a string as unknown_label",
+        ),
+        (NAMES.astype(object), -1, "the labels are strings, such as"),
+        (Y, "unknown", r"unknown_label='unknown' is a string.*a number"),
         (Y, [-1], r"The 'unknown_label' parameter of OpenSetClassifier must be"),
     ],
 )
@@ -223,7 +227,7 @@ def test_method(method):
 
 
 def test_without_probabilities():
-    """Check that over a classifier of decisions there is no predict_proba."""
+    """Check that there is no predict_proba over a classifier without one."""
     open_set = OpenSetClassifier(LinearSVC())
     assert not hasattr(open_set, "predict_proba")
     open_set.fit(X, Y)

@@ -76,7 +76,7 @@ def test_top_label(labels):
         ([1], [0.5], {"n_bins": 1.5}, "n_bins must be an integer .*got 1.5"),
         ([1], [0.5], {"labels": [0, 1]}, r"labels=\[0, 1\] .*Leave labels=None"),
         ([0], [[0.5, 0.5]], {"labels": [0]}, r"labels must name the 2 columns"),
-        ([2], [[0.5, 0.5]], {}, r"y_true holds .*2.* no column .*\[0, 1\]"),
+        ([2], [[0.5, 0.5]], {}, r"y_true holds .*2.* not a column .*\[0, 1\]"),
         (["c"], [[0.5, 0.5]], {"labels": ["a", "b"]}, r"y_true holds .*'c'"),
         ([0], [[0.0, 3.0]], {}, r"y_score must be in \[0, 1\]"),
     ],

@@ -160,7 +160,7 @@ def test_report_equals_single_metrics(seed):
 @pytest.mark.parametrize("score", [-0.1, 1.1])
 @pytest.mark.parametrize("kind", [0, 1])
 def test_report_without_probabilities(kind, score):
-    """Check that the calibration error is nan if any confidence is no probability."""
+    """Check that the calibration error is nan if a confidence is not a probability."""
     confidences = [[0.5, 0.6], [0.2, 0.4]]
     confidences[kind][1] = score
     assert np.isnan(ood_report(*confidences)["expected_calibration_error"])
@@ -230,7 +230,7 @@ def test_bad_confidences(name, bad):
 @pytest.mark.parametrize("tpr", [0, -0.1, 1.01, 95, np.nan])
 @pytest.mark.parametrize("metric", [fpr_at_tpr, tnr_at_tpr])
 def test_bad_tpr(metric, tpr):
-    """Check that a rate that is none is refused."""
+    """Check that a rate out of range is refused."""
     with pytest.raises(ValueError, match="tpr must be above 0 and at most 1; got"):
         metric([1, 0], [0.5, 0.1], tpr=tpr)
     with pytest.raises(ValueError, match="tpr must be above 0 and at most 1; got"):

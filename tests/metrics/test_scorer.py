@@ -137,7 +137,7 @@ def test_detector_as_estimator():
     detector = OODDetector(LogisticRegression(), target_tpr=0.9).fit(X, Y)
     score = make_ood_scorer(X_ood=X_OOD)(detector, X, Y)
     assert score == make_ood_scorer(X_ood=X_OOD)(detector.estimator_, X, Y)
-    with pytest.raises(TypeError, match="needs a classifier; OODDetector is none"):
+    with pytest.raises(TypeError, match="needs a classifier; OODDetector is not"):
         id_accuracy_scorer(detector, X, Y)
 
 

@@ -96,7 +96,7 @@ def test_sparse_is_refused():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scorer(kind):
-    """Check that a scorer makes them from ID rows alone, beside rows labelled OOD."""
+    """Check that a scorer makes them from ID rows alone, next to labelled OOD rows."""
     X, y = make_blobs(150, centers=3, random_state=0)
     clf = LogisticRegression().fit(X[y < 2], y[y < 2])
     X_id = X[y < 2]
@@ -122,7 +122,7 @@ def test_scorer_of_a_density():
 
 def test_unknown_name():
     """Check that a name of no kind is refused when the scorer is made."""
-    message = r"X_ood='normal' is no kind .*'gaussian', 'permuted', 'uniform'"
+    message = r"X_ood='normal' is not a kind .*'gaussian', 'permuted', 'uniform'"
     with pytest.raises(ValueError, match=message):
         make_ood_scorer(X_ood="normal")
 

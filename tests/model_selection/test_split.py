@@ -261,7 +261,7 @@ def test_refused(cv, y, message):
 
 def test_number_of_splits_takes_labels():
     """Check that the number of splits that depends on the classes is not guessed."""
-    with pytest.raises(ValueError, match=r"takes y\. Pass y, or set n_splits"):
+    with pytest.raises(ValueError, match=r"depends on y\. Pass y, or set n_splits"):
         LeaveClassesOut().get_n_splits()
 
 
