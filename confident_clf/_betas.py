@@ -30,7 +30,7 @@ def check_betas(betas: ArrayLike) -> np.ndarray:
         values = np.array([])
     if values.ndim != 1 or not len(values):
         raise ValueError(
-            f"betas must be a list of one number or more; got {betas!r}. For example, "
+            f"betas must be a list of at least one number; got {betas!r}. For example, "
             "pass betas=[0.03, 0.1, 0.3]."
         )
     if not (np.isfinite(values).all() and values.min() > 0):

@@ -289,7 +289,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         holds_out = (np.setdiff1d(y[test], y[train]).size for train, test in splits)
         if not has_features and not all(holds_out):
             raise ValueError(
-                "Nothing stands in for out-of-distribution samples: no class is held "
+                "Nothing can serve as out-of-distribution samples: no class is held "
                 "out (this needs three classes with at least four rows each), and X is "
                 "sparse or has no features to permute. Pass "
                 "scoring=make_ood_scorer(X_ood=...)."
