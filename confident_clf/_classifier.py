@@ -39,6 +39,7 @@ from confident_clf.scores._make_score import SCORES, make_score, same_score
 from confident_clf.sources import OODSource
 from confident_clf.sources._make_source import SOURCES, make_source
 from confident_clf.utils._compute import one_thread, resolve_device
+from confident_clf.utils._guard import pinned
 from confident_clf.utils._labels import is_ood_label
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
@@ -326,6 +327,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
+    @pinned
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, X_ood=None):
         """Train classifier and source on the data.
@@ -365,6 +367,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
                 self._start(X, y, X_ood)
         return self
 
+    @pinned
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, X_ood=None):
         """Train for one pass over some data, after others.
@@ -491,6 +494,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         X = X.reshape(-1, *self.input_shape_)
         self.method_ = clone(make_score(self.method)).fit(self._view(net), X, y)
 
+    @pinned
     def predict(self, X):
         """Return the most probable class of each sample.
 
@@ -507,6 +511,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.classes_[self._logits(X).argmax(axis=1)]
 
+    @pinned
     def predict_proba(self, X):
         """Return the probabilities of the classes.
 
@@ -523,6 +528,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return softmax(self._logits(X), axis=1)
 
+    @pinned
     def decision_function(self, X):
         """Return the logits.
 
@@ -541,6 +547,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
+    @pinned
     def ood_score(self, X, method=None):
         """Return a score that is higher for out-of-distribution samples.
 
@@ -584,6 +591,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """
         return -self.ood_score(X, method=method)
 
+    @pinned
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_method(self, X, y):
         """Fit the score that `method` names, and leave the network as it is.
@@ -617,6 +625,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self._keep(self.net_, X, y)
         return self
 
+    @pinned
     def sample_ood(self, n):
         """Return samples of the fitted source, in the units of X.
 

@@ -19,10 +19,12 @@ from confident_clf._files._container import (
 from confident_clf._files._objects import ESTIMATORS, STEPS, Reader, Writer
 from confident_clf._files._values import CannotKeep, kind_of
 from confident_clf._version import __version__
+from confident_clf.utils._guard import pinned
 
 _KEPT = ", ".join(step.__name__ for step in STEPS)
 
 
+@pinned
 def save(estimator, path):
     """Write a fitted estimator to a file that is safe to load.
 
@@ -111,6 +113,7 @@ def save(estimator, path):
     write(path, header, writer.tensors)
 
 
+@pinned
 def load(path, *, device=None, max_size=2**32, **given):
     """Load an estimator that :func:`save` wrote; code in the file is never executed.
 

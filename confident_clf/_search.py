@@ -32,6 +32,7 @@ from confident_clf.metrics import make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES
+from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._labels import check_labels, labels_to_learn
 from confident_clf.utils._params import params_named
 from confident_clf.utils._routing import fit_and_split_router, route_fit_params
@@ -180,6 +181,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @usual_errors
     @_fit_context(
         # The parameters of estimator are not validated yet.
         prefer_skip_nested_validation=False
@@ -296,6 +298,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return make_ood_scorer(X_ood=X_ood, method=self.method)
 
+    @usual_errors
     def predict(self, X):
         """Return the class of each sample.
 
@@ -313,6 +316,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_.predict(X)
 
     @available_if(_has("predict_proba"))
+    @usual_errors
     def predict_proba(self, X):
         """Return the probabilities of the classes.
 
@@ -330,6 +334,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_.predict_proba(X)
 
     @available_if(_has("decision_function"))
+    @usual_errors
     def decision_function(self, X):
         """Return the logits.
 
@@ -346,6 +351,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.best_estimator_.decision_function(X)
 
+    @usual_errors
     def score_samples(self, X, method=None):
         """Return a score that is higher for in-distribution samples.
 

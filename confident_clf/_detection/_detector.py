@@ -24,6 +24,7 @@ from confident_clf._detection._conformal import (
 )
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES
+from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._labels import class_index
 from confident_clf.utils._routing import fit_and_split_router
 from confident_clf.utils._sklearn import (
@@ -182,6 +183,7 @@ class OODDetector(
         self.per_class = per_class
         self.random_state = random_state
 
+    @usual_errors
     @_fit_context(
         # The parameters of estimator are not validated yet.
         prefer_skip_nested_validation=False
@@ -226,6 +228,7 @@ class OODDetector(
         self.threshold_ = np.array(thresholds) if self.per_class else thresholds[0]
         return self
 
+    @usual_errors
     def predict(self, X, *, fdr=None):
         """Return 1 for samples accepted as in-distribution, -1 for others.
 
@@ -278,6 +281,7 @@ class OODDetector(
         """
         return (self.predict(X) == 1).astype(np.float64)[:, np.newaxis]
 
+    @usual_errors
     def decision_function(self, X):
         """Return the confidence, shifted so that the threshold is 0.
 
@@ -296,6 +300,7 @@ class OODDetector(
         # The difference of two floats is 0 only if they are equal, so no sign is lost.
         return scores - np.atleast_1d(self.threshold_)[self._group_index(X)]
 
+    @usual_errors
     def score_samples(self, X):
         """Return the confidence of the estimator.
 
@@ -331,6 +336,7 @@ class OODDetector(
         """
         return -self.score_samples(X)
 
+    @usual_errors
     def p_value(self, X):
         """Return the conformal p-value of each sample being in-distribution.
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from confident_clf._detection._calibration import is_frozen
 from confident_clf._detection._detector import OODDetector
+from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._labels import check_labels, check_same_kind, labels_to_learn
 from confident_clf.utils._sklearn import _fit_context
 
@@ -123,6 +124,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.per_class = per_class
         self.random_state = random_state
 
+    @usual_errors
     @_fit_context(
         # The parameters of estimator are not validated yet.
         prefer_skip_nested_validation=False
@@ -189,6 +191,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             return self.estimator.classes_
         return np.array([]) if y is None else labels_to_learn(self.estimator, y)
 
+    @usual_errors
     def predict(self, X):
         """Return the class of each sample, or `unknown_label`.
 
@@ -210,6 +213,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return np.where(accepted, self.estimator_.predict(X), unknown)
 
     @available_if(_has_predict_proba)
+    @usual_errors
     def predict_proba(self, X):
         """Return the probabilities of the classes, as the classifier gives them.
 
@@ -226,6 +230,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
+    @usual_errors
     def score_samples(self, X):
         """Return the confidence of the classifier.
 

@@ -1,9 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The user's callbacks: copies of them, and which events they listen to."""
+"""Callbacks: the user's, the printed history, and which events they listen to."""
 
+import sys
 from copy import deepcopy
 
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, PrintLog
+
+
+class QuietPrintLog(PrintLog):
+    """Print a line per epoch, if that is asked for and there is an output to print to.
+
+    A Windows service has none, and skorch flushes it whatever `verbose` is.
+    """
+
+    def on_epoch_end(self, net, **kwargs):
+        """Print the figures of an epoch."""
+        if net.verbose and sys.stdout is not None:
+            super().on_epoch_end(net, **kwargs)
 
 
 def own_callbacks(callbacks):

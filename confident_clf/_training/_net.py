@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PrintLog
+from skorch.callbacks import EpochTimer
 from skorch.utils import to_tensor
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,7 +24,7 @@ from confident_clf._networks._inference import (
     sizes_that_round_alike,
 )
 from confident_clf._networks._trial import keeps_nothing
-from confident_clf._training._callbacks import any_overrides
+from confident_clf._training._callbacks import QuietPrintLog, any_overrides
 from confident_clf._training._optim import descend
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.utils._compute import autocast, in_full, one_thread
@@ -114,7 +114,7 @@ class JointNet(NeuralNet):
     @property
     def _default_callbacks(self):
         """Return skorch's, without those that collect the losses of every batch."""
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        return [("epoch_timer", EpochTimer()), ("print_log", QuietPrintLog())]
 
     def notify(self, method_name, **kwargs):
         """Call the callbacks; one that raises KeyboardInterrupt ends the training.

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pin the settings of the process that computing depends on, and give them back.
+
+A user may call from inside ``torch.no_grad()``, with float64 as torch's default dtype,
+under autocast, with NumPy set to raise, or from a forked child of a server. What we
+compute must not depend on it.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from threading import Lock
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from confident_clf.utils._errstate import USUAL
+
+# A forked child has none of the threads that OpenMP started in its parent. It would
+# wait for them for ever.
+_is_forked_child = False
+
+
+def _after_fork():
+    """Note that this process is a forked child."""
+    global _is_forked_child
+    _is_forked_child = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def pinned(method: Callable) -> Callable:
+    """Decorate a public method so that it runs under the settings it needs."""
+
+    @wraps(method)
+    def with_settings(*args, **kwargs):
+        with settings():
+            return method(*args, **kwargs)
+
+    return with_settings
+
+
+@contextmanager
+def settings():
+    """Use NumPy's and torch's usual settings in the block."""
+    with ExitStack() as stack:
+        stack.enter_context(np.errstate(**USUAL))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        stack.enter_context(_float32)
+        if _is_forked_child:
+            stack.enter_context(_one_thread_everywhere())
+        yield
+
+
+class _DefaultDtype:
+    """Make float32 torch's default dtype while a thread is in the block.
+
+    The default belongs to the process. The last thread that leaves gives it back.
+    """
+
+    def __init__(self):
+        self.lock = Lock()
+        self.n_inside = 0
+
+    def __enter__(self):
+        with self.lock:
+            if self.n_inside == 0:
+                self.before = torch.get_default_dtype()
+                if self.before != torch.float32:
+                    torch.set_default_dtype(torch.float32)
+            self.n_inside += 1
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.n_inside -= 1
+            if self.n_inside == 0 and self.before != torch.float32:
+                torch.set_default_dtype(self.before)
+
+
+_float32 = _DefaultDtype()
+
+
+@contextmanager
+def _one_thread_everywhere():
+    """Let torch, and every other user of OpenMP, work in this thread alone."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="openmp"):
+            yield
+    finally:
+        torch.set_num_threads(n_threads)
