@@ -43,7 +43,7 @@ MAY_IMPORT = {
         "utils",
     },
     "_networks": {"modules", "utils"},
-    "_persistence": {"_files", "_version"},
+    "_persistence": {"_files", "_version", "utils"},
     "_samples": {"utils"},
     "_search": {
         "_betas",
