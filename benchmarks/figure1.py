@@ -82,7 +82,11 @@ REFERENCE = {
     "gan_lr": 2e-4,
     "lr_schedule": "step",
     "max_epochs": 100,
+    "batch_size": 64,
+    "precision": "float32",
 }
+# The reference code trains plain cross entropy with batches of 128.
+REFERENCE_OF_REGIMES = {"cross entropy": {"batch_size": 128}}
 PRESETS = {
     "small": {
         "params": {"max_epochs": 10},
@@ -93,6 +97,7 @@ PRESETS = {
     },
     "paper": {
         "params": REFERENCE,
+        "of_regimes": REFERENCE_OF_REGIMES,
         "n_train": {"cifar": 50_000},
         "n_choose": 50_000,
         "n_known": 10_000,
@@ -254,6 +259,7 @@ def run(which, data, device, n_images=None, n_epochs=None):
         n = sizes["n_choose"]
         X, y, X_test, y_test, sets = stand_ins(X, y, n, seed, split)
     params = {**sizes["params"], **REGIMES[regime]}
+    params |= sizes.get("of_regimes", {}).get(regime, {})
     if n_epochs:
         params["max_epochs"] = n_epochs
     clf = ConfidentClassifier(**params, device=device, random_state=seed)

@@ -107,7 +107,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         them from a 25th to their full value in the first 30 % of the fit, then lowers
         them to almost 0. "step" divides them by ten after 60 % of the epochs, as the
         reference recipe does. A callable maps the share of the fit that is done, from 0
-        to 1, to a factor. None keeps them constant.
+        to 1, to a factor. None keeps them constant. The GAN of "gan" is trained before
+        that, at a constant rate.
     weight_decay : float, default=0.0
         Decay of the classifier's weights, decoupled from the gradient, as in AdamW.
     label_smoothing : float, default=0.0

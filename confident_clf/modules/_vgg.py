@@ -20,11 +20,12 @@ class VGG(nn.Module):
 
     1. Stages of 3x3 convolutions, each followed by ReLU. Every stage ends with a 2x2
        max pooling.
-    2. Twice: dropout, then a hidden fully connected layer with ReLU.
+    2. Twice: a hidden fully connected layer with ReLU, then dropout.
     3. A fully connected layer that returns the logits.
 
-    The defaults are the VGG13 of the reference recipe: five stages of two convolutions,
-    with 64, 128, 256, 512 and 512 channels, and hidden layers of 512 units.
+    The defaults are the VGG13 of the reference code, layer by layer: five stages of two
+    convolutions, with 64, 128, 256, 512 and 512 channels, and hidden layers of 512
+    units.
 
     Weights are drawn from a normal distribution with mean 0. Its standard deviation is
     sqrt(2 / (9 * output channels)) for convolutions and 0.01 for fully connected
@@ -42,7 +43,7 @@ class VGG(nn.Module):
     hidden : int, default=512
         Width of the two hidden layers.
     dropout : float, default=0.5
-        Probability of dropping a unit, before each of the two hidden layers.
+        Probability of dropping a unit of each of the two hidden layers.
 
     Raises
     ------
@@ -90,12 +91,12 @@ class VGG(nn.Module):
         self.features = nn.Sequential(*layers, nn.Flatten())
         n_features = channels * math.prod(side >> len(stages) for side in size)
         self.head = nn.Sequential(
-            nn.Dropout(dropout),
             nn.Linear(n_features, hidden),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
+            nn.Dropout(dropout),
             nn.Linear(hidden, n_classes),
         )
         self.apply(_init_reference)

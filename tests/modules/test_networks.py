@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 from torchvision.models import vgg13
 
@@ -126,6 +127,29 @@ def test_parameter_counts_of_the_reference_recipe():
     assert count(DCGenerator(100, (3, 32, 32))) == convolutions + 2 * (512 + 256 + 128)
     convolutions = 16 * (3 * 128 + 128 * 256 + 256 * 512 + 512)
     assert count(DCDiscriminator((3, 32, 32))) == convolutions + 2 * (256 + 512)
+
+
+def test_vgg_is_the_reference_layer_by_layer():
+    """Check kind, size and place of every layer against the reference code."""
+    expected = []
+    for n_in, n_out in [(3, 64), (64, 128), (128, 256), (256, 512), (512, 512)]:
+        expected += [("Conv2d", n_in, n_out), "ReLU", ("Conv2d", n_out, n_out), "ReLU"]
+        expected += ["MaxPool2d"]
+    expected += ["Flatten", ("Linear", 512, 512), "ReLU", ("Dropout", 0.5)]
+    expected += [("Linear", 512, 512), "ReLU", ("Dropout", 0.5), ("Linear", 512, 10)]
+
+    def describe(layer):
+        name = type(layer).__name__
+        if isinstance(layer, nn.Conv2d):
+            assert (layer.kernel_size, layer.padding) == ((3, 3), (1, 1))
+            return name, layer.in_channels, layer.out_channels
+        if isinstance(layer, nn.Linear):
+            return name, layer.in_features, layer.out_features
+        return (name, layer.p) if isinstance(layer, nn.Dropout) else name
+
+    vgg = VGG((3, 32, 32), 10)
+    layers = [m for m in vgg.modules() if not list(m.children())]
+    assert [describe(layer) for layer in layers] == expected
 
 
 def test_vgg_is_drawn_as_the_reference():
