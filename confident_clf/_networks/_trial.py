@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from confident_clf._networks._batch_norm import batch_norms
 from confident_clf.utils._torch import _ConvNd, _ConvTransposeNd, has_hooks
@@ -135,6 +136,11 @@ def prefer_channels_last(network: nn.Module, x: Tensor) -> None:
             network(x)
     except RuntimeError:
         network.to(memory_format=torch.contiguous_format)
+
+
+def has_parametrizations(network: nn.Module) -> bool:
+    """Return whether a layer computes its weights, as weight_norm does."""
+    return any(is_parametrized(module) for module in network.modules())
 
 
 def keeps_nothing(network: nn.Module) -> bool:

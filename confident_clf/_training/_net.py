@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
-from skorch.utils import to_tensor
+from skorch.utils import get_map_location, to_tensor
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
@@ -23,7 +23,7 @@ from confident_clf._networks._inference import (
     map_padded,
     sizes_that_round_alike,
 )
-from confident_clf._networks._trial import keeps_nothing
+from confident_clf._networks._trial import has_parametrizations, keeps_nothing
 from confident_clf._training._callbacks import QuietPrintLog, any_overrides
 from confident_clf._training._optim import descend
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
@@ -144,12 +144,56 @@ class JointNet(NeuralNet):
         vars(twin).update(deepcopy(vars(self)))
         return twin
 
+    def __getstate__(self):
+        """Leave the networks to the pickler at work; they travel on the CPU.
+
+        skorch would pickle them apart, with plain pickle. That fails for classes
+        defined in a notebook, even where cloudpickle is at work.
+        """
+        on_cpu = torch.device(self.device).type == "cpu"
+        state = vars(self if on_cpu else self.copy().move("cpu")).copy()
+        if self.initialized_ and has_parametrizations(self.module_):
+            # torch makes the classes of weight_norm and the like on the fly, so they
+            # cannot be pickled. The factory builds them again.
+            parts = state.pop("module_"), state.pop("optimizer_")
+            state["state_dicts"] = [part.state_dict() for part in parts]
+        return state
+
     def __setstate__(self, state):
-        """Unpickle; where there is no GPU, sources move to the CPU as the net does."""
-        super().__setstate__(state)
-        source = getattr(self, "source_", None)
-        for part in [] if source is None else source.parts().values():
-            part.device = torch.device(self.device)
+        """Unpickle, and move to the device; to the CPU where that is not there."""
+        state_dicts = state.pop("state_dicts", None)
+        vars(self).update(state)
+        if state_dicts is not None:
+            self._rebuild_classifier(*state_dicts)
+        self.device = self._check_device(self.device, get_map_location(self.device))
+        self.move(self.device)
+
+    def _rebuild_classifier(self, module_state: dict, optimizer_state: dict) -> None:
+        """Build the classifier and its optimizer again, and set their state."""
+        with torch.random.fork_rng(devices=[]):  # the factory draws weights
+            self.module_ = self.module()
+        named_parameters = self.module_.named_parameters()
+        args, kwargs = self.get_params_for_optimizer("optimizer", named_parameters)
+        self.optimizer_ = self.optimizer(*args, **kwargs)
+        self.module_.load_state_dict(module_state)
+        self.optimizer_.load_state_dict(optimizer_state)
+
+    def move(self, device: str | torch.device):
+        """Move the networks, optimizers and source to a device; return the net."""
+        if not self.initialized_:
+            return self
+        self.module_.to(device)
+        for part in [] if self.source is None else self.source_.parts().values():
+            part.to(device)
+            part.device = torch.device(device)
+            for name, value in vars(part).items():
+                # The user's rows stay on the CPU: they may be many.
+                if isinstance(value, Tensor) and (name.endswith("_") or value.is_cuda):
+                    setattr(part, name, value.to(device))
+        for optimizer in self.optimizers_in_order():
+            # This moves the state to where the parameters are.
+            optimizer.load_state_dict(optimizer.state_dict())
+        return self
 
     # Training
 
