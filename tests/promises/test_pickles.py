@@ -22,7 +22,7 @@ X = scale(X)
 # A notebook is a module called __main__, whose classes only cloudpickle can pickle.
 NOTEBOOK = """
 import sys, warnings
-from joblib.externals import cloudpickle
+import cloudpickle
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
