@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Seeding, devices, validation, and the one home of private scikit-learn imports."""
+"""Small helpers without a room of their own, and the homes of private names."""

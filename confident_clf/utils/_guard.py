@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pin the settings of the process that computing depends on, and give them back.
 
-A user may call from inside ``torch.no_grad()``, with float64 as torch's default dtype,
-under autocast, with NumPy set to raise, or from a forked child of a server. What we
-compute must not depend on it.
+A user may call inside ``torch.no_grad()`` or autocast, with another default dtype, or
+from a forked child of a server. What we compute must not depend on it.
 """
 
 import os
@@ -18,8 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from confident_clf.utils._errstate import USUAL
 
-# A forked child has none of the threads that OpenMP started in its parent. It would
-# wait for them for ever.
+# A forked child would wait for ever for the OpenMP threads of its parent.
 _is_forked_child = False
 
 
