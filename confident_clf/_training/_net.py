@@ -166,7 +166,8 @@ class JointNet(NeuralNet):
         if state_dicts is not None:
             self._rebuild_classifier(*state_dicts)
         self.device = self._check_device(self.device, get_map_location(self.device))
-        self.move(self.device)
+        if torch.device(self.device).type != "cpu":
+            self.move(self.device)
 
     def _rebuild_classifier(self, module_state: dict, optimizer_state: dict) -> None:
         """Build the classifier and its optimizer again, and set their state."""
