@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A GAN trained together with the classifier: the paper's blue bar."""
 
+from contextlib import nullcontext
 from numbers import Integral, Real
 
 import torch
@@ -210,8 +211,10 @@ class JointGAN(OODSource):
 
     def _classifier_term(self, fake: Tensor, net) -> Tensor:
         """Return the loss of the samples that the classifier judges."""
-        # In training mode, BatchNorm would count the fakes in its statistics.
-        with evaluating(net.module_):
+        # Dropout stays on, as in the reference code. But in training mode BatchNorm
+        # would count the fakes in its statistics.
+        has_batch_norm = bool(batch_norms(net.module_))
+        with evaluating(net.module_) if has_batch_norm else nullcontext():
             logits = in_full(net.module_(self._to_units(fake)))
         if self.objective == "boundary":
             return net.ood_loss(logits)
