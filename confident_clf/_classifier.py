@@ -107,8 +107,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         them from a 25th to their full value in the first 30 % of the fit, then lowers
         them to almost 0. "step" divides them by ten after 60 % of the epochs, as the
         reference recipe does. A callable maps the share of the fit that is done, from 0
-        to 1, to a factor. None keeps them constant. The GAN of "gan" is trained before
-        that, at a constant rate.
+        to 1, to a factor. None keeps them constant. The GAN of "gan" goes through the
+        schedule once before that, when it is trained.
     weight_decay : float, default=0.0
         Decay of the classifier's weights, decoupled from the gradient, as in AdamW.
     label_smoothing : float, default=0.0
@@ -714,6 +714,7 @@ def source_of(clf: ConfidentClassifier) -> OODSource | None:
         "entropy_weight": clf.entropy_weight,
         "max_epochs": clf.max_epochs,
         "batch_size": clf.batch_size,
+        "lr_schedule": clf.lr_schedule,
     }
     return make_source(clf.ood_source, options)
 
