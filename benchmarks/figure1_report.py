@@ -16,6 +16,8 @@ METRICS = {
     "aupr_in": "AUPR in",
     "aupr_out": "AUPR out",
 }
+# Only in results of the maximum class probability that have it.
+ON_GRID = {"auroc_on_grid": "AUROC on the reference code's grid"}
 # The paper's bars in its colours, then ours.
 COLORS = {
     "cross entropy": "tab:red",
@@ -128,7 +130,8 @@ percent, maximum class probability, VGG13, 50,000 images, 100 epochs. The result
 joint loss is in the text, for LSUN only. The measurements above do not include SVHN and
 LSUN; street-view characters and scenes are similar. The paper's AUROC and AUPR were
 integrated on a grid that loses the samples whose probability rounds to 1 (an AUROC
-below the detection accuracy is impossible). Its TNR is not affected."""
+below the detection accuracy is impossible; `confident_clf.metrics.legacy_grid` computes
+them so). Its TNR is not affected."""
 
 
 def _sizes(runs):
@@ -175,21 +178,28 @@ def _accuracy(runs):
     return table(["training", "seeds", "accuracy", "ECE", "fit, s"], rows)
 
 
+def _columns(runs):
+    """Return the metrics of the tables; earlier results lack those on the grid."""
+    reports = [report for r in runs for report in r["reports"]["msp"].values()]
+    has_grid = all(ON_GRID.keys() <= report.keys() for report in reports)
+    return METRICS | ON_GRID if has_grid else METRICS
+
+
 def _by_set(runs, task):
     """Return a table for each unknown set, by the paper's score."""
-    lines = []
+    lines, columns = [], _columns(runs)
     for name in unknown_sets(runs):
         rows = []
         for regime in _regimes(runs):
             reports = [r["reports"]["msp"][name] for r in where(runs, regime=regime)]
             cells = [
-                mean_and_spread([report[key] for report in reports]) for key in METRICS
+                mean_and_spread([report[key] for report in reports]) for key in columns
             ]
             mark = " (seen)" if is_seen(task, regime, name) else ""
             rows.append([regime + mark, *cells])
         text = f"{name}, maximum class probability.{_files(task, name)}"
         lines += ["", text, ""]
-        lines += table(["training", *METRICS.values()], rows)
+        lines += table(["training", *columns.values()], rows)
     return lines
 
 

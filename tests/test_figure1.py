@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from confident_clf import ConfidentClassifier, recipes
 from confident_clf._training._fit import Run
-from confident_clf.metrics import auroc
+from confident_clf.metrics import auroc, legacy_grid
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import figure1
@@ -292,6 +292,8 @@ def test_reports():
     reports = figure1.reports_by_method({"msp": {"known": known, "noise": unknown}})
     expected = auroc(np.repeat([1, 0], [50, 30]), np.concatenate([known, unknown]))
     assert_allclose(reports["msp"]["noise"]["auroc"], expected, atol=1e-5)
+    on_grid = legacy_grid(known, unknown)["auroc"]
+    assert_allclose(reports["msp"]["noise"]["auroc_on_grid"], on_grid, atol=1e-5)
 
 
 def test_grey():
