@@ -88,7 +88,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     latent_dim : int, default=100
         Size of the generator's latent vector, for "joint" and "gan".
     entropy_weight : float, default=0.0
-        Weight of the generator's entropy, for "joint" and "gan".
+        Weight of the generator's entropy, for "joint" and "gan". It is 1 in eq. (2) of
+        [1]_; the reference code leaves the entropy out.
     image_shape : tuple of (channels, height, width) or None, default=None
         Says that the rows of a 2-D X are flattened images, so that scalers and column
         tools work on them. One size may be -1; it follows from the others. Leave None

@@ -36,6 +36,9 @@ class JointGAN(OODSource):
     H(P_G)``: eq. (2) of [1]_. So the samples look like the data, yet the classifier is
     unsure of them: they lie on the low-density boundary.
 
+    In eq. (2) the entropy H(P_G) has weight 1. Here it is off by default, as in the
+    reference code and in the later version of the paper, which leave it out.
+
     Parameters
     ----------
     generator : callable or None, default=None
@@ -57,8 +60,8 @@ class JointGAN(OODSource):
         for images and 2e-4 for rows: a GAN learns rows so soon that with a higher rate
         its samples cost accuracy.
     entropy_weight : float, default=0.0
-        Weight of the generator's entropy, whose estimate is the negative pull-away
-        term; needs a discriminator with a method ``features(x)``.
+        Weight of the generator's entropy H(P_G), 1 in eq. (2), whose estimate is the
+        negative pull-away term; needs a discriminator with a method ``features(x)``.
     objective : {"boundary", "confident"}, default="boundary"
         What the generator aims at besides fooling the discriminator. "boundary" means
         samples that the classifier is unsure of, as in [1]_. "confident" means samples
