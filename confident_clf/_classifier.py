@@ -64,7 +64,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         :class:`torch.nn.Module` that maps samples to logits (n, n_classes). It may be a
         class, a :func:`functools.partial` of one, or any function. None means an
         :class:`~confident_clf.modules.MLP` for rows and a
-        :class:`~confident_clf.modules.SmallConvNet` for images.
+        :class:`~confident_clf.modules.SmallConvNet` for images; signals and volumes
+        have no default.
     ood_source : {"joint", "gan", "explicit", "noise", "features"}, OODSource, list \
             or None, default="joint"
         Where the OOD samples come from. "joint": a GAN trained together with the
@@ -177,7 +178,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The labels seen in `fit`, without `ood_label`.
     n_features_in_ : int
-        Number of features; of channels for 4-D images.
+        Number of features; of channels where samples are not rows.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where all of them are strings.
     input_shape_ : tuple of int
@@ -337,7 +338,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, features) or (n, channels, height, width)
-            Training samples; uint8 images stay uint8, the rest becomes float32.
+            Training samples; uint8 images stay uint8, the rest becomes float32. With a
+            `module` of your own also signals (n, channels, time) and volumes (n,
+            channels, depth, height, width).
         y : array-like of shape (n,)
             Labels of any kind; rows labelled `ood_label` are OOD samples.
         X_ood : array-like of shape (m, ...) or None, default=None

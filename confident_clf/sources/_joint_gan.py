@@ -43,9 +43,10 @@ class JointGAN(OODSource):
     ----------
     generator : callable or None, default=None
         ``generator(latent_dim, output_shape)`` returns a network that maps latent
-        vectors (n, latent_dim) to samples in standard units: for images 0 and
-        1 mean the smallest and the largest value in the training data, for rows each
-        feature's mean and one standard deviation above it. None means
+        vectors (n, latent_dim) to samples in standard units. For rows 0 and 1 mean each
+        feature's mean and one standard deviation above it; for images, signals and
+        volumes the smallest and the largest value of a channel in the training data.
+        None means
         :class:`~confident_clf.modules.DCGenerator` of width 32 for images, a
         :class:`~confident_clf.modules.MLPGenerator` for rows.
     discriminator : callable or None, default=None
@@ -56,9 +57,9 @@ class JointGAN(OODSource):
     latent_dim : int, default=100
         Size of the latent vector z, drawn from N(0, 1).
     lr : float or None, default=None
-        Learning rate of Adam, betas (0.5, 0.999), for both networks. None means 1e-3
-        for images and 2e-4 for rows: a GAN learns rows so soon that with a higher rate
-        its samples cost accuracy.
+        Learning rate of Adam, betas (0.5, 0.999), for both networks. None means 2e-4
+        for rows and 1e-3 for images and the like: a GAN learns rows so soon that with a
+        higher rate its samples cost accuracy.
     entropy_weight : float, default=0.0
         Weight of the generator's entropy H(P_G), 1 in eq. (2), whose estimate is the
         negative pull-away term; needs a discriminator with a method ``features(x)``.
@@ -152,7 +153,7 @@ class JointGAN(OODSource):
 
     def _make_optimizers(self, input_shape) -> None:
         """Make the optimizers of both networks."""
-        lr = self.lr or (1e-3 if len(input_shape) == 3 else 2e-4)
+        lr = self.lr or (2e-4 if len(input_shape) == 1 else 1e-3)
         self.generator_optimizer_ = _adam(self.generator_, lr)
         self.discriminator_optimizer_ = _adam(self.discriminator_, lr)
 
@@ -246,16 +247,16 @@ class JointGAN(OODSource):
 def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return offset and scale: x = offset + scale * (samples in standard units).
 
-    For images they are minimum and range of each channel, for rows mean and standard
-    deviation of each feature. A constant feature has scale 0, and is constant in the
-    samples too.
+    For rows they are mean and standard deviation of each feature; for images, signals
+    and volumes minimum and range of each channel. A constant feature has scale 0, and
+    is constant in the samples too.
     """
-    if x.ndim == 4:
-        rest = (0, 2, 3)
+    if x.ndim > 2:
+        rest = (0, *range(2, x.ndim))
         offset, high = (
             as_float(extreme(x, dim=rest, keepdim=True)[0])
             for extreme in (torch.amin, torch.amax)
-        )  # (channels, 1, 1)
+        )  # (channels, 1, ...)
         return offset, high - offset
     scale, offset = torch.std_mean(x, dim=0, correction=0)
     return offset, scale

@@ -18,13 +18,13 @@ MAX_ROWS = 2048
 class NoiseOOD(OODSource):
     """Noise in the range of the data, a mixture of several kinds.
 
-    For images: "uniform" and "gaussian" pixels, "low_frequency" noise (a coarse random
-    grid, enlarged smoothly), and "patch_shuffled" training images, whose texture is
-    right and whose shape is wrong. For rows: "permuted" features, each drawn from the
-    training data on its own, which keeps their distributions and breaks their
-    dependence, and "uniform" rows in the enlarged bounding box of the data,
-    ``[low - enlarge * range, high + enlarge * range]``. Training with noise was
-    introduced in [1]_.
+    For images, signals and volumes: "uniform" and "gaussian" pixels, "low_frequency"
+    noise (a coarse random grid, enlarged smoothly), and "patch_shuffled" training
+    images, whose texture is right and whose shape is wrong. For rows: "permuted"
+    features, each drawn from the training data on its own, which keeps their
+    distributions and breaks their dependence, and "uniform" rows in the enlarged
+    bounding box of the data, ``[low - enlarge * range, high + enlarge * range]``.
+    Training with noise was introduced in [1]_.
 
     Parameters
     ----------
@@ -59,16 +59,16 @@ class NoiseOOD(OODSource):
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Learn the range of the data, and keep some rows."""
         super().prepare(x, x_ood, device)
-        makers = _IMAGE_KINDS if x.ndim == 4 else _ROW_KINDS
+        makers = _makers(x)
         self.kinds_ = tuple(makers) if self.kinds is None else tuple(self.kinds)
         unknown = [kind for kind in self.kinds_ if kind not in makers]
         if unknown or not self.kinds_:
-            data = "images" if x.ndim == 4 else "rows"
+            data = "rows" if x.ndim == 2 else "images, signals and volumes"
             raise ValueError(
                 f"kinds={self.kinds!r} must name kinds of noise for {data}, out of "
                 f"{', '.join(map(repr, makers))}."
             )
-        dims = (0, 2, 3) if x.ndim == 4 else 0
+        dims = (0, *range(2, x.ndim))
         low, high = (
             as_float(extreme(x, dim=dims, keepdim=True)[0]).to(device)
             for extreme in (torch.amin, torch.amax)
@@ -80,7 +80,7 @@ class NoiseOOD(OODSource):
 
     def sample(self, n: int) -> Tensor:
         """Return `n` samples, about as many of each kind."""
-        makers = _IMAGE_KINDS if self.rows_.ndim == 4 else _ROW_KINDS
+        makers = _makers(self.rows_)
         # A random start, so that in small batches no kind always gets more samples.
         start = int(torch.randint(len(self.kinds_), ()))
         parts = []
@@ -115,25 +115,33 @@ def _gaussian_pixels(source: NoiseOOD, n: int) -> Tensor:
 def _low_frequency(source: NoiseOOD, n: int) -> Tensor:
     """Return smooth images: coarse random grids of 2 to 7 cells a side, enlarged."""
     channels, *size = source.rows_.shape[1:]
-    cells = int(torch.randint(2, 8, ()))
-    coarse = torch.rand(n, channels, cells, cells, device=source.low_.device)
-    smooth = F.interpolate(coarse, size=tuple(size), mode="bilinear")
+    cells = [int(torch.randint(2, 8, ()))] * len(size)
+    coarse = torch.rand(n, channels, *cells, device=source.low_.device)
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    smooth = F.interpolate(coarse, size=tuple(size), mode=mode)
     return _to_range(source, smooth)
 
 
 def _patch_shuffled(source: NoiseOOD, n: int) -> Tensor:
     """Return training images whose patches, 2 to 4 a side, are in random order."""
     images = _draw_rows(source, n)
+    d = images.ndim - 2
     k = int(torch.randint(2, 5, ()))
-    down, across = (min(k, size) for size in images.shape[2:])
-    height, width = images.shape[2] // down, images.shape[3] // across
-    # Pixels that do not fill a patch, at the lower and right edge, stay in place.
-    area = images[:, :, : down * height, : across * width]
-    patches = area.unfold(2, height, height).unfold(3, width, width).flatten(2, 3)
-    order = torch.rand(n, down * across, device=images.device).argsort(dim=1)
-    index = order[:, None, :, None, None].expand_as(patches)
-    shuffled = patches.gather(2, index).unflatten(2, (down, across))
-    area.copy_(shuffled.transpose(3, 4).reshape(area.shape))
+    counts = [min(k, side) for side in images.shape[2:]]
+    sizes = [
+        side // count for side, count in zip(images.shape[2:], counts, strict=True)
+    ]
+    grid = images
+    for i in reversed(range(d)):
+        # Pixels that do not fill a patch, at the end of a side, stay in place.
+        grid = grid.narrow(2 + i, 0, counts[i] * sizes[i])
+        grid = grid.unflatten(2 + i, (counts[i], sizes[i]))
+    # A view of the images: (n, channels, *counts, *sizes)
+    grid = grid.permute(0, 1, *range(2, 2 + 2 * d, 2), *range(3, 2 + 2 * d, 2))
+    patches = grid.flatten(2, 1 + d)
+    order = torch.rand(n, patches.shape[2], device=images.device).argsort(dim=1)
+    index = order.view(n, 1, -1, *[1] * d).expand_as(patches)
+    grid.copy_(patches.gather(2, index).view_as(grid))
     return images
 
 
@@ -163,3 +171,8 @@ _IMAGE_KINDS = {
     "patch_shuffled": _patch_shuffled,
 }
 _ROW_KINDS = {"permuted": _permuted_features, "uniform": _uniform_rows}
+
+
+def _makers(x: Tensor) -> dict:
+    """Return the kinds of noise for samples like these, by name."""
+    return _ROW_KINDS if x.ndim == 2 else _IMAGE_KINDS
