@@ -45,12 +45,12 @@ from figure1_report import draw, to_markdown
 from image_sets import characters, digits, grey, load, padded, photographs
 
 from confident_clf import ConfidentClassifier, recipes
+from confident_clf._detection._synthetic import synthetic_ood
 from confident_clf.metrics import (
     expected_calibration_error,
     legacy_grid,
     ood_report,
 )
-from confident_clf.metrics._synthetic import synthetic_ood
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.scores._make_score import make_score
 
@@ -90,8 +90,8 @@ RECIPES = {"cifar": recipes.cifar10, "characters": recipes.svhn}
 
 
 def small(task, regime):
-    """Return the parameters of the preset "small": the defaults, for 10 epochs."""
-    return {"max_epochs": 10, **REGIMES[regime]}
+    """Return the parameters of the preset "small": default networks, 10 epochs."""
+    return {"max_epochs": 10, "method": "msp", **REGIMES[regime]}
 
 
 def paper(task, regime, **changes):

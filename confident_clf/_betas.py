@@ -62,7 +62,8 @@ def prefix_of_beta(estimator: BaseEstimator) -> str:
             "of them. Pass a ConfidentClassifier, or a pipeline with one."
         )
     beta, max_epochs = f"{prefixes[0]}beta", f"{prefixes[0]}max_epochs"
-    check_scalar(params[beta], beta, Real, min_val=0)
+    if params[beta] != "auto":
+        check_scalar(params[beta], beta, Real, min_val=0)
     check_scalar(params[max_epochs], max_epochs, Integral, min_val=1)
     return prefixes[0]
 

@@ -35,9 +35,11 @@ from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
 from confident_clf._training._schedules import SCHEDULES, resolve_schedule
 from confident_clf.scores import OODScore
+from confident_clf.scores._logits import spread_reject
 from confident_clf.scores._make_score import SCORES, make_score, same_score
 from confident_clf.sources import OODSource
-from confident_clf.sources._make_source import SOURCES, make_source
+from confident_clf.sources._make_source import SOURCES
+from confident_clf.sources._regime import check_same_kind, make_regime
 from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._guard import pinned
 from confident_clf.utils._labels import is_ood_label
@@ -53,9 +55,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     Trains with the confidence loss of [1]_: cross entropy on the training data, plus
     `beta` times the KL divergence from the uniform distribution to the prediction on
     out-of-distribution (OOD) samples,
-    ``CE(f(x), y) + beta * KL(U || p(. | x_ood))``. By default a generator makes these
+    ``CE(f(x), y) + beta * KL(U || p(. | x_ood))``. In the paper a generator makes these
     samples; it is trained jointly to place them at the boundary of the data. The
-    maximum class probability then tells known inputs from unknown ones.
+    defaults are what detected unknown and broken samples best, see Notes.
 
     Parameters
     ----------
@@ -66,22 +68,25 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         :class:`~confident_clf.modules.MLP` for rows and a
         :class:`~confident_clf.modules.SmallConvNet` for images; signals and volumes
         have no default.
-    ood_source : {"joint", "gan", "explicit", "noise", "features"}, OODSource, list \
-            or None, default="joint"
-        Where the OOD samples come from. "joint": a GAN trained together with the
-        classifier, eq. (2) of [1]_. "gan": the original GAN, trained first. "explicit":
-        the rows given as `X_ood` or labelled `ood_label`. "noise": see
+    ood_source : {"auto", "joint", "gan", "explicit", "noise", "features"}, \
+            OODSource, list or None, default="auto"
+        Where the OOD samples come from. "auto": the joint GAN and noise for images,
+        noise for all others. "joint": a GAN trained together with the classifier, eq.
+        (2) of [1]_. "gan": the original GAN, trained first. "explicit": the rows
+        given as `X_ood` or labelled `ood_label`. "noise": see
         :class:`~confident_clf.sources.NoiseOOD`. "features": points around low-density
         features, see :class:`~confident_clf.sources.FeatureOOD`. None means plain cross
         entropy. An :class:`~confident_clf.sources.OODSource` is cloned. A list mixes
         sources, in equal shares or by pairs ``(source, share)``.
-    beta : float, default=0.1
-        Weight of the KL term, at least 0, for classifier and generator.
-    ood_target : {"uniform", "reject"}, default="uniform"
+    beta : float or "auto", default="auto"
+        Weight of the KL term, at least 0, for classifier and generator. "auto" is 1
+        with ``ood_source="auto"`` and 0.1 with other sources.
+    ood_target : {"auto", "uniform", "reject"}, default="auto"
         What to learn for OOD samples. "uniform" is the same probability for all
         classes, as in [1]_. "reject" is none of the classes: the module gets one more
-        logit, and `predict_proba` is still over the classes. That is the safer choice
-        far from the data.
+        logit, and `predict_proba` spreads its probability over the classes. That is the
+        safer choice far from the data. "auto" is "reject" for rows with
+        ``ood_source="auto"``, otherwise "uniform".
     generator : callable or None, default=None
         Network of "joint" and "gan": see :class:`~confident_clf.sources.JointGAN`.
     discriminator : callable or None, default=None
@@ -132,14 +137,18 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     ood_label : object, default=None
         Rows of X with this label are OOD samples, never a class. Sources that do not
         need such rows ignore them. None means that no label is.
-    method : {"msp", "odin", "energy", "max_logit", "entropy", "margin", "gen", \
-            "react", "knn", "mahalanobis", "rmd", "vim"} or OODScore, default="msp"
-        Score of :meth:`ood_score`. "msp" is one minus the maximum class probability,
-        the detector of [1]_. "react", "knn", "mahalanobis", "rmd" and "vim" work on the
-        input of the network's last linear layer. `fit` fits them on its training
-        samples when training is over, `partial_fit` on the samples of that call. Pass
-        an :class:`~confident_clf.scores.OODScore` to change its parameters, such as
-        ``KNN(n_neighbors=10)``.
+    method : {"auto", "msp", "odin", "energy", "max_logit", "entropy", "margin", \
+            "gen", "react", "knn", "mahalanobis", "rmd", "vim"}, OODScore or list, \
+            default="auto"
+        Score of :meth:`ood_score`. "auto" is several of the others together: see
+        :class:`~confident_clf.scores.AutoScore`. "msp" is one minus the maximum class
+        probability, the detector of [1]_. "react", "knn", "mahalanobis", "rmd" and
+        "vim" work on the input of the network's last linear layer. `fit` fits them on
+        its training samples when training is over, `partial_fit` on the samples of that
+        call. Pass an :class:`~confident_clf.scores.OODScore` to change its parameters,
+        such as ``KNN(n_neighbors=10)``. A list is fused: see
+        :class:`~confident_clf.scores.Fused`. Its elements may also be outlier detectors
+        of scikit-learn, for the inputs.
     device : str or torch.device, default="auto"
         Where to train and predict; "auto" is the GPU where there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -207,8 +216,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     :class:`sklearn.neural_network.MLPClassifier`. uint8 images are scaled to [0, 1]
     batch by batch; floats are used as they are.
 
-    By default source and score are the paper's. On images ``ood_source=["joint",
-    "noise"], beta=1, method="gen"`` detected best: see the user guide.
+    The setting of the paper is ``ood_source="joint", method="msp"``. The softmax of a
+    network is surest far away from its training data, so with that setting a row with a
+    wrong unit counts as known. The default source, target, beta and score were chosen
+    by held-out classes and by rows and images that were broken on purpose.
 
     There is no `sample_weight`: with mini-batches, to weight a row is not the same as
     to repeat it.
@@ -234,9 +245,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints = {
         "module": [callable, None],
-        "ood_source": [StrOptions(set(SOURCES)), OODSource, list, None],
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "ood_target": [StrOptions({"uniform", "reject"})],
+        "ood_source": [StrOptions({"auto", *SOURCES}), OODSource, list, None],
+        "beta": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "ood_target": [StrOptions({"auto", "uniform", "reject"})],
         "generator": [callable, None],
         "discriminator": [callable, None],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
@@ -254,7 +265,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "ood_label": "no_validation",
-        "method": [StrOptions(set(SCORES)), OODScore],
+        "method": [StrOptions(set(SCORES)), OODScore, list],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "compile": ["boolean", dict],
@@ -269,9 +280,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self,
         module=None,
         *,
-        ood_source="joint",
-        beta=0.1,
-        ood_target="uniform",
+        ood_source="auto",
+        beta="auto",
+        ood_target="auto",
         generator=None,
         discriminator=None,
         latent_dim=100,
@@ -289,7 +300,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction=0.1,
         n_iter_no_change=10,
         ood_label=None,
-        method="msp",
+        method="auto",
         device="auto",
         precision="auto",
         compile=False,
@@ -428,27 +439,28 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     def _start(self, X, y, X_ood, classes=None, one_pass=False):
         """Train a new net."""
         device = resolve_device(self.device)
-        source = source_of(self)
         X, y = validate_training(self, X, y)
         self._format = SampleFormat.of(X)
         self.input_shape_ = find_input_shape(X, self.image_shape)
-        X, y, X_ood = split_ood_rows(self, X, y, X_ood, source)
+        regime = make_regime(self, self.input_shape_)
+        X, y, X_ood = split_ood_rows(self, X, y, X_ood, regime.source)
         self.classes_ = find_classes(y if classes is None else classes)
         y = encode_labels(y, self.classes_)
         seed = draw_seed(self.random_state)
         checkpoints = open_checkpoints(self, device, seed, X=X, y=y, X_ood=X_ood)
         with seeded(seed if checkpoints is None else checkpoints.seed, device):
-            net = make_net(self, X, source, device)
+            net = make_net(self, X, regime, device)
             self._train(net, X, y, X_ood, one_pass, checkpoints)
 
     def _continue(self, X, y, X_ood, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
         source = self.net_.source
-        _check_same_kind(self, source)
+        regime = make_regime(self, self.input_shape_)
+        check_same_kind(self, regime, self.net_)
         X, y = validate_more(self, X, y)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
         y = encode_labels(y, self.classes_)
-        net = self.net_.copy().set_params(**step_params(self))
+        net = self.net_.copy().set_params(**step_params(self, regime.beta))
         seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
             self._train(net, X, y, X_ood, one_pass)
@@ -528,7 +540,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n, n_classes), float64
-            Softmax of the logits, in the order of `classes_`.
+            Softmax of the logits, in the order of `classes_`. With a reject logit,
+            ``p_k + p_reject / n_classes``: the probability of none of the classes is
+            spread evenly, so far from the data all classes have about the same.
         """
         check_is_fitted(self)
         return softmax(self._logits(X), axis=1)
@@ -546,7 +560,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n, n_classes), or (n,) for two classes, float64
             Unnormalised log-probabilities; for two classes the log-odds of
-            ``classes_[1]``.
+            ``classes_[1]``. Their softmax is `predict_proba`.
         """
         check_is_fitted(self)
         logits = self._logits(X)
@@ -560,7 +574,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like of shape (n, features) or (n, channels, height, width)
             Samples.
-        method : str, OODScore or None, default=None
+        method : str, OODScore, list or None, default=None
             As in the constructor; None means the constructor's. A score that is fitted
             on the training samples must be the constructor's when `fit` or
             :meth:`fit_method` is called.
@@ -586,7 +600,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like of shape (n, features) or (n, channels, height, width)
             Samples.
-        method : str, OODScore or None, default=None
+        method : str, OODScore, list or None, default=None
             As in :meth:`ood_score`.
 
         Returns
@@ -679,7 +693,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     def _logits(self, X) -> np.ndarray:
         """Return the logits of the classes, (n, n_classes) float64."""
         outputs = self._view(self.net_)(self._validate(X))
-        return outputs[:, : len(self.classes_)]
+        has_reject = outputs.shape[1] > len(self.classes_)
+        return spread_reject(outputs) if has_reject else outputs
 
     def _validate(self, X) -> np.ndarray:
         """Return validated samples in the shape that the networks see."""
@@ -708,21 +723,6 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         )
 
 
-def source_of(clf: ConfidentClassifier) -> OODSource | None:
-    """Return the source, not fitted, that the parameters of a classifier mean."""
-    options = {
-        "generator": clf.generator,
-        "discriminator": clf.discriminator,
-        "latent_dim": clf.latent_dim,
-        "lr": clf.gan_lr,
-        "entropy_weight": clf.entropy_weight,
-        "max_epochs": clf.max_epochs,
-        "batch_size": clf.batch_size,
-        "lr_schedule": clf.lr_schedule,
-    }
-    return make_source(clf.ood_source, options)
-
-
 def _check_same_classes(classes: np.ndarray | None, known: np.ndarray) -> None:
     """Raise ValueError if a later call names other classes than the first."""
     if classes is not None and set(classes) != set(known):
@@ -730,26 +730,3 @@ def _check_same_classes(classes: np.ndarray | None, known: np.ndarray) -> None:
             f"classes={classes.tolist()} differ from those of the first call, "
             f"{known.tolist()}. Leave them out after it."
         )
-
-
-def _check_same_kind(clf: ConfidentClassifier, source: OODSource | None) -> None:
-    """Raise ValueError if the training so far had another kind of source or target."""
-    target = clf.net_.ood_target
-    same_source = _kinds(source_of(clf)) == _kinds(source)
-    same_target = source is None or clf.ood_target == target
-    for name, began, is_same in (
-        ("ood_source", source, same_source),
-        ("ood_target", target, same_target),
-    ):
-        if not is_same:
-            raise ValueError(
-                f"{name}={getattr(clf, name)!r} cannot continue a training that began "
-                f"with {began!r}. Leave it as it was, or train anew, by fit with "
-                "warm_start=False."
-            )
-
-
-def _kinds(source: OODSource | None) -> list[type]:
-    """Return the classes of the sources that make samples, without mixtures."""
-    parts = [] if source is None else source.parts().values()
-    return [type(part) for part in parts if len(part.parts()) == 1]

@@ -34,7 +34,7 @@ from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES
 from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._labels import check_labels, labels_to_learn
-from confident_clf.utils._params import params_named
+from confident_clf.utils._params import params_named, resolve_beta
 from confident_clf.utils._routing import fit_and_split_router, route_fit_params
 from confident_clf.utils._seeding import draw_seed
 from confident_clf.utils._sklearn import (
@@ -157,7 +157,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         "betas": ["array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "method": [StrOptions(set(SCORES)), OODScore, None],
+        "method": [StrOptions(set(SCORES)), OODScore, list, None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
@@ -229,7 +229,8 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             for train, test in splits
         )
         results, name = _results(betas, np.array(scores)), f"{prefix}beta"
-        own = estimator.get_params()[name]
+        own_params = estimator.get_params()
+        own = resolve_beta(own_params[name], own_params.get(f"{prefix}ood_source"))
         best = best_beta(betas, results["mean_test_score"], own)
         estimator.set_params(**{name: betas[best].item()}).fit(X, y, **params)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_

@@ -90,6 +90,7 @@ def _recipe(ood_source, beta: float, batch_size: int) -> dict:
         "module": VGG,
         "ood_source": ood_source,
         "beta": beta,
+        "ood_target": "uniform",
         "generator": DCGenerator,
         "discriminator": DCDiscriminator,
         "latent_dim": 100,

@@ -20,7 +20,15 @@ from confident_clf import ConfidentClassifier
 from confident_clf.modules import MLP
 from confident_clf.sources import JointGAN, OODSource
 
-fast = partial(ConfidentClassifier, lr=0.01, max_epochs=5, random_state=0)
+# In the setting of the paper.
+fast = partial(
+    ConfidentClassifier,
+    ood_source="joint",
+    method="msp",
+    lr=0.01,
+    max_epochs=5,
+    random_state=0,
+)
 
 
 @pytest.fixture(scope="module")

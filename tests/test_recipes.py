@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from confident_clf import ConfidentClassifier, recipes
-from confident_clf._classifier import source_of
 from confident_clf._training._fit import prepare_source
 from confident_clf._training._make_net import make_net
 from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
+from confident_clf.sources._regime import make_regime
 
 CPU = torch.device("cpu")
 RECIPES = {"CIFAR-10": recipes.cifar10, "SVHN": recipes.svhn}
@@ -44,7 +44,7 @@ def net_of(recipe, x):
     """Return the untrained net of a recipe, in float64."""
     clf = ConfidentClassifier(**recipe, device="cpu")
     clf.input_shape_, clf.classes_ = (3, 32, 32), np.arange(10)
-    net = make_net(clf, x.numpy(), source_of(clf), CPU)
+    net = make_net(clf, x.numpy(), make_regime(clf, clf.input_shape_), CPU)
     net._set_training(True)
     return net
 
@@ -195,7 +195,7 @@ def test_values_of_the_reference_code(regime):
         assert (clf.lr, clf.gan_lr, clf.max_epochs) == (2e-4, 2e-4, 100)
         assert (clf.latent_dim, clf.weight_decay, clf.augment) == (100, 0, None)
         assert (clf.precision, clf.method) == ("float32", "msp")
-        assert clf.lr_schedule == "step"
+        assert (clf.lr_schedule, clf.ood_target) == ("step", "uniform")
         assert (clf.module, clf.generator) == (VGG, DCGenerator)
         assert clf.discriminator is DCDiscriminator
 

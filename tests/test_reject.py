@@ -21,7 +21,7 @@ def circle(radius, n=500):
 
 def fit(ood_target, **params):
     """Return a classifier that was told of a ring around the blobs."""
-    params = {"ood_source": "explicit", "max_epochs": 30, **params}
+    params = {"ood_source": "explicit", "method": "msp", "max_epochs": 30, **params}
     clf = ConfidentClassifier(
         ood_target=ood_target, beta=1.0, lr=0.01, random_state=0, **params
     )
@@ -47,10 +47,19 @@ def test_probabilities_are_over_the_classes():
     outputs = clf.net_.logits(X.astype(np.float32)).astype(float)
     assert outputs.shape == (300, 4)
     full = np.exp(log_softmax(outputs, axis=1))
+    np.testing.assert_allclose(p, full[:, :3] + full[:, 3:] / 3, atol=1e-12)
+    np.testing.assert_array_equal(clf.predict(X), outputs[:, :3].argmax(axis=1))
     np.testing.assert_allclose(clf.ood_score(X), 1 - full[:, :3].max(1), atol=1e-9)
     np.testing.assert_allclose(
         clf.ood_score(X, "max_logit"), outputs[:, 3] - outputs[:, :3].max(axis=1)
     )
+
+
+def test_probabilities_far_from_the_data():
+    """Check that they tend to those of a guess with reject, and to 1 without."""
+    far = circle(1000)
+    np.testing.assert_allclose(fit("reject").predict_proba(far), 1 / 3, atol=0.05)
+    assert np.median(fit("uniform").predict_proba(far).max(axis=1)) > 0.99
 
 
 @pytest.mark.parametrize("method", sorted(SCORES))

@@ -26,6 +26,7 @@ from confident_clf._detection._conformal import (
     check_enough_per_class,
     lower,
 )
+from confident_clf._detection._order import warn_of_inversion
 from confident_clf.utils._labels import is_known, labels_to_learn
 from confident_clf.utils._params import params_of_rows
 from confident_clf.utils._routing import route_fit_params
@@ -86,7 +87,9 @@ def _score_frozen(
         )
     if y is not None and detector.per_class:
         _check_enough_of_each(detector, estimator.classes_, y)
-    return _Scored(estimator, *_score(detector, estimator, X))
+    confidence, predicted = _score(detector, estimator, X)
+    warn_of_inversion(estimator, X, confidence, detector.method)
+    return _Scored(estimator, confidence, predicted)
 
 
 def _fit_and_score(
@@ -102,7 +105,8 @@ def _fit_and_score(
     _check_splits(detector, y, [held_out for _, held_out in splits])
     confidences, predicted = [], []
     for train, held_out in splits:
-        scored = _fit_and_score_split(detector, X, y, params, train, held_out)
+        is_first = not confidences
+        scored = _fit_and_score_split(detector, X, y, params, train, held_out, is_first)
         confidences.append(scored.confidence)
         predicted.append(scored.predicted)
     estimator = scored.estimator
@@ -119,6 +123,7 @@ def _fit_and_score_split(
     params: dict,
     train: np.ndarray,
     held_out: np.ndarray,
+    warns: bool,
 ) -> _Scored:
     """Fit on some rows; score the held-out rows whose label is a class."""
     estimator = to_be_fitted(detector.estimator, detector.method)
@@ -127,6 +132,9 @@ def _fit_and_score_split(
     X_held_out, y_held_out = _safe_split(estimator, X, y, held_out, train)
     confidence, predicted = _score(detector, estimator, X_held_out)
     known = is_known(estimator, y_held_out, len(confidence))
+    if warns:
+        rows = _safe_indexing(X_held_out, np.flatnonzero(known))
+        warn_of_inversion(estimator, rows, confidence[known], detector.method)
     return _Scored(estimator, confidence[known], predicted[known])
 
 

@@ -6,7 +6,7 @@ from inspect import signature
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, OutlierMixin, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -14,7 +14,7 @@ from confident_clf.scores import LOGIT_SCORES, LogitScore, OODScore, score_logit
 from confident_clf.scores._make_score import SCORES, make_score
 from confident_clf.utils._sklearn import BaseSearchCV
 
-Method = str | OODScore | None
+Method = str | OODScore | list | None
 
 # These need the size of the logits, which probabilities do not keep.
 _SCORES_OF_DECISIONS = {"energy", "max_logit"}
@@ -26,10 +26,11 @@ def id_confidence(
     """Return how in-distribution a fitted estimator takes each sample to be, float64.
 
     Without a method, this is the first of these that the estimator has: ``ood_score``
-    (negated), ``score_samples``, ``predict_proba`` (minus the ``msp`` score),
-    ``decision_function`` (the largest value; for binary classifiers its distance from
-    0). A method is passed on to ``ood_score``. For classifiers without one, a score of
-    logits is computed from ``predict_proba`` or ``decision_function``.
+    (negated), ``score_samples``, for classifiers ``predict_proba`` (minus the ``msp``
+    score) or ``decision_function`` (the largest value; for binary ones its distance
+    from 0), for outlier detectors of scikit-learn ``decision_function``. A method is
+    passed on to ``ood_score``. For classifiers without one, a score of logits is
+    computed from ``predict_proba`` or ``decision_function``.
 
     The last step of a pipeline, search or frozen estimator scores, because the wrapper
     may not pass these methods on. Raise TypeError if the estimator lacks what the score
@@ -118,15 +119,29 @@ def _default_response(estimator: BaseEstimator) -> Callable:
     """Return the confidence of an estimator without `ood_score`."""
     if hasattr(estimator, "score_samples"):
         return estimator.score_samples
-    if hasattr(estimator, "predict_proba"):
+    if is_classifier(estimator) and hasattr(estimator, "predict_proba"):
         return lambda X: -score_logits(_log(estimator.predict_proba(X)), "msp")
-    if hasattr(estimator, "decision_function"):
-        distance = np.abs if is_classifier(estimator) else np.asarray
-        return lambda X: _largest(estimator.decision_function(X), distance)
-    raise TypeError(
-        f"{type(estimator).__name__} gives no confidence: it has neither ood_score "
-        "nor score_samples, predict_proba or decision_function. Pass an estimator that "
-        "has one of these."
+    if is_classifier(estimator) and hasattr(estimator, "decision_function"):
+        return lambda X: _largest(estimator.decision_function(X))
+    if isinstance(estimator, OutlierMixin) and hasattr(estimator, "decision_function"):
+        return estimator.decision_function
+    raise TypeError(_no_confidence(estimator))
+
+
+def _no_confidence(estimator: BaseEstimator) -> str:
+    """Return the message that nothing tells how confident an estimator is."""
+    name = type(estimator).__name__
+    if hasattr(estimator, "decision_function") or hasattr(estimator, "predict_proba"):
+        return (
+            f"{name} is neither a classifier nor an outlier detector of scikit-learn, "
+            "so nothing says whether its decision_function or predict_proba is higher "
+            "for known samples. PyOD's, for example, are higher for outliers. Pass a "
+            "subclass whose score_samples(X) is higher for known samples, such as one "
+            "that returns -self.decision_function(X)."
+        )
+    return (
+        f"{name} gives no confidence: it has neither ood_score nor score_samples, "
+        "predict_proba or decision_function. Pass an estimator that has one of these."
     )
 
 
@@ -153,7 +168,7 @@ def _logit_response(estimator: BaseEstimator, method: Method) -> Callable:
 def _no_score(method: Method, name: str) -> str:
     """Return the message that a method is not a score for an estimator."""
     why = f"method={method!r} is not a score for {name}"
-    if isinstance(method, OODScore) or (isinstance(method, str) and method in SCORES):
+    if isinstance(method, OODScore | list) or method in SCORES:
         why += ": it needs the network of a ConfidentClassifier"
     return f"{why}. Choose one of {', '.join(map(repr, LOGIT_SCORES))}, or None."
 
@@ -177,7 +192,7 @@ def _both_sides(decision: ArrayLike) -> np.ndarray:
     return decision
 
 
-def _largest(decision: ArrayLike, distance: Callable) -> np.ndarray:
+def _largest(decision: ArrayLike) -> np.ndarray:
     """Return the largest decision value of each sample, or its distance from 0."""
     decision = np.asarray(decision, dtype=np.float64)
-    return decision.max(axis=1) if decision.ndim == 2 else distance(decision)
+    return decision.max(axis=1) if decision.ndim == 2 else np.abs(decision)

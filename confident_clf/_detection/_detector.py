@@ -158,7 +158,7 @@ class OODDetector(
     _parameter_constraints: dict = {
         "estimator": [HasMethods("fit")],
         "target_tpr": [Interval(Real, 0, 1, closed="neither")],
-        "method": [StrOptions(set(SCORES)), OODScore, None],
+        "method": [StrOptions(set(SCORES)), OODScore, list, None],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
         "per_class": ["boolean"],
         "random_state": ["random_state"],

@@ -19,7 +19,7 @@ from sklearn.base import clone
 from skorch.history import History
 from torch import nn
 
-from confident_clf._classifier import ConfidentClassifier, source_of
+from confident_clf._classifier import ConfidentClassifier
 from confident_clf._files._values import (
     CannotKeep,
     ValueReader,
@@ -33,6 +33,7 @@ from confident_clf._training._net import JointNet
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import make_score
 from confident_clf.sources import OODSource
+from confident_clf.sources._regime import Regime, make_regime
 from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._seeding import seeded
 from confident_clf.utils._torch import MODULE_INTERNALS
@@ -114,10 +115,10 @@ def _restore_net(
     module = clf.module
     if "kept" in state["factory"]:
         module = reader.decode(state["factory"]["kept"], "module")
+    regime = make_regime(clf, clf.input_shape_)
+    source = regime.source
     if "kept" in state["source"]:
         source = reader.decode(state["source"]["kept"], "ood_source")
-    else:
-        source = source_of(clf)
     n_outputs, shape, device = state["n_outputs"], clf.input_shape_, reader.device
     if type(n_outputs) is not int or n_outputs - len(clf.classes_) not in (0, 1):
         raise ValueError("the number of outputs does not fit classes_")
@@ -131,9 +132,8 @@ def _restore_net(
     net = new_net(
         clf,
         factory,
-        source,
+        Regime(source, regime.beta, state["ood_target"]),
         device,
-        ood_target=state["ood_target"],
         bfloat16=bool(state["bfloat16"]),
         single_thread=bool(state["single_thread"]),
     )
@@ -166,6 +166,10 @@ def _restore_score(
     """Return the fitted score."""
     if "kept" in state:
         score = reader.decode(state["kept"], "method")
+        named = make_score(clf.method) if isinstance(clf.method, str) else None
+        if type(score) is type(named):
+            # The name had other defaults when the file was written.
+            score.set_params(**named.get_params(deep=False))
     else:
         score = clone(make_score(clf.method))
         reader.set_attributes(score, state["attributes"], "method")

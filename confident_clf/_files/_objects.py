@@ -46,7 +46,19 @@ from confident_clf.modules import (
     MLPGenerator,
     SmallConvNet,
 )
-from confident_clf.scores import GEN, KNN, ODIN, RMD, Mahalanobis, OODScore, ReAct, ViM
+from confident_clf.scores import (
+    GEN,
+    KNN,
+    ODIN,
+    RMD,
+    AutoScore,
+    Fused,
+    InputScore,
+    Mahalanobis,
+    OODScore,
+    ReAct,
+    ViM,
+)
 from confident_clf.scores._score import NamedScore
 from confident_clf.sources import (
     ExplicitOOD,
@@ -78,7 +90,19 @@ STEPS = (
     StandardScaler,
     VarianceThreshold,
 )
-_SCORES = (GEN, KNN, ODIN, RMD, Mahalanobis, NamedScore, ReAct, ViM)
+_SCORES = (
+    GEN,
+    KNN,
+    ODIN,
+    RMD,
+    AutoScore,
+    Fused,
+    InputScore,
+    Mahalanobis,
+    NamedScore,
+    ReAct,
+    ViM,
+)
 _SOURCES = (ExplicitOOD, FeatureOOD, JointGAN, MixtureOOD, NoiseOOD, OriginalGAN)
 _CLASSES = {
     cls.__name__: cls

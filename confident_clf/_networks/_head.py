@@ -66,16 +66,29 @@ def penultimate(network: nn.Module, x: Tensor) -> Tensor:
 
     Raises ValueError if there is no such layer.
     """
+    return outputs_and_features(network, x)[1]
+
+
+def outputs_and_features(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the outputs, and the features of `penultimate`, by one pass."""
     with recorded_linears(network) as calls:
-        network(x)
+        outputs = network(x)
     for _, features, _ in reversed(calls):
         if features.shape[:-1] == (len(x),):
-            return features
+            return outputs, features
     raise ValueError(
         f"module={type(network).__name__} has no torch.nn.Linear on one vector for "
         "each sample: the input of the last one gives the features. End the module "
         "that way, or choose a method that needs no features, such as 'energy'."
     )
+
+
+def all_results(network: nn.Module, x: Tensor) -> Tensor:
+    """Return outputs and features side by side; the outputs alone if there are none."""
+    with recorded_linears(network) as calls:
+        outputs = network(x)
+    vectors = [f for _, f, _ in calls if f.shape[:-1] == (len(x),)]
+    return torch.cat([outputs, *vectors[-1:]], dim=1)
 
 
 def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:

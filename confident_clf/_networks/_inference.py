@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -106,9 +106,11 @@ def _padded(batch: Tensor, size: int) -> Tensor:
 
 
 def sizes_that_round_alike(
-    network: nn.Module, input_shape: tuple[int, ...], device: str | torch.device
+    network: Callable[[Tensor], Tensor],
+    input_shape: tuple[int, ...],
+    device: str | torch.device,
 ) -> tuple[int, ...]:
-    """Return the batch sizes, ascending, that give a sample the same logits.
+    """Return the batch sizes, ascending, that give a sample the same results.
 
     Tries them on random samples. A single sample then need not be padded to a large
     batch where a small one gives the same result to the bit. The network must be in

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from confident_clf._networks._head import last_linear, penultimate
+from confident_clf._networks._head import (
+    last_linear,
+    outputs_and_features,
+    penultimate,
+)
 from confident_clf._networks._inference import SIZES_OF_ROWS, map_padded
 from confident_clf.utils._tensors import as_float, as_tensor
 
@@ -32,8 +36,29 @@ class NetworkView:
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return the inputs of the last linear layer, (n, d) float64."""
         with torch.inference_mode():
-            features = self._map(lambda x: penultimate(self._module, as_float(x)), X)
+            features = self._map(
+                lambda x: penultimate(self._module, as_float(x)),
+                X,
+                sizes=self.net.inference_sizes(),
+            )
         return features.astype(np.float64)
+
+    def outputs_and_features(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the outputs and the features, float64, by one pass."""
+
+        def side_by_side(x):
+            both = outputs_and_features(self._module, as_float(x))
+            return torch.cat([part.float() for part in both], dim=1)
+
+        with torch.inference_mode():
+            both = self._map(
+                side_by_side,
+                X,
+                sizes=self.net.inference_sizes(),
+            )
+        both = both.astype(np.float64)
+        n_outputs = self.net.module.n_outputs
+        return both[:, :n_outputs], both[:, n_outputs:]
 
     def head(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return weight and bias, float64, of the layer that makes the outputs.

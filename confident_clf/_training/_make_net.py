@@ -20,15 +20,16 @@ from confident_clf.utils._compute import is_small, use_bfloat16
 from confident_clf.utils._tensors import as_float, as_tensor
 
 
-def make_net(clf, X: np.ndarray, source, device: torch.device) -> JointNet:
+def make_net(clf, X: np.ndarray, regime, device: torch.device) -> JointNet:
     """Return a net whose classifier was tried on a few rows of X.
 
     The work of one pass decides in which precision, and on how many threads, it runs.
     """
-    rejects = clf.ood_target == "reject" and source is not None
+    source = regime.source
+    rejects = regime.ood_target == "reject" and source is not None
     n_outputs = len(clf.classes_) + rejects
     factory = ClassifierFactory(clf.module, clf.input_shape_, n_outputs)
-    net = new_net(clf, factory, source, device).initialize()
+    net = new_net(clf, factory, regime, device).initialize()
     few = as_tensor(X[:4].copy().reshape(-1, *clf.input_shape_))
     few = as_float(few).to(device)
     check_classifier(net.module_, few, n_outputs)
@@ -43,27 +44,29 @@ def make_net(clf, X: np.ndarray, source, device: torch.device) -> JointNet:
 
 
 def new_net(
-    clf, factory: ClassifierFactory, source, device: torch.device, **options
+    clf, factory: ClassifierFactory, regime, device: torch.device, **options
 ) -> JointNet:
     """Return a net that has no networks yet; `options` are parameters of JointNet."""
     return JointNet(
         factory,
-        source=source,
+        source=regime.source,
+        ood_target=regime.ood_target,
         optimizer=adamw,
         max_epochs=clf.max_epochs,
         callbacks=own_callbacks(clf.callbacks),
         predict_nonlinearity=None,
         device=device,
         verbose=clf.verbose,
-        **{"ood_target": clf.ood_target, **step_params(clf), **options},
+        **step_params(clf, regime.beta),
+        **options,
     )
 
 
-def step_params(clf) -> dict:
+def step_params(clf, beta: float) -> dict:
     """Return the net's parameters that may change when training continues."""
     return {
         "lr": clf.lr,
-        "beta": clf.beta,
+        "beta": beta,
         "batch_size": clf.batch_size,
         "optimizer__weight_decay": clf.weight_decay,
         "label_smoothing": clf.label_smoothing,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from confident_clf._networks._batch_norm import statistics_of_first
-from confident_clf._networks._head import recorded_inputs
+from confident_clf._networks._head import all_results, recorded_inputs
 from confident_clf._networks._inference import (
     environment,
     map_padded,
@@ -324,16 +324,18 @@ class JointNet(NeuralNet):
         """
         workers = self.workers()
         with self.inference():
-            environment_, sizes = self.inference_sizes_
-            if environment(self.device) != environment_:
-                sizes = None
             return map_padded(
                 torch.inference_mode()(lambda batch: self.module_(as_float(batch))),
                 x,
                 device=self.device,
-                sizes=sizes,
+                sizes=self.inference_sizes(),
                 workers=workers,
             )
+
+    def inference_sizes(self) -> tuple[int, ...] | None:
+        """Return the batch sizes that round alike, if they are known for here."""
+        known_for, sizes = self.inference_sizes_
+        return sizes if environment(self.device) == known_for else None
 
     def sample(self, n: int) -> np.ndarray:
         """Return `n` samples of the source, (n, *input_shape) float32."""
@@ -354,7 +356,8 @@ class JointNet(NeuralNet):
         here = environment(self.device)
         if self.inference_sizes_[0] != here:
             self._set_training(False)
-            sizes = sizes_that_round_alike(self.module_, input_shape, self.device)
+            network = partial(all_results, self.module_)
+            sizes = sizes_that_round_alike(network, input_shape, self.device)
             self.inference_sizes_ = here, sizes
 
     def get_iterator(self, dataset, training=False):

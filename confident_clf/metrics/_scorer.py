@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, is_classifier
 
 from confident_clf._detection._confidence import id_confidence, unwrap
+from confident_clf._detection._synthetic import SYNTHETIC, synthetic_ood
 from confident_clf.metrics._calibration_error import expected_calibration_error
 from confident_clf.metrics._detection_metrics import (
     aupr_in,
@@ -19,7 +20,6 @@ from confident_clf.metrics._detection_metrics import (
     tnr_at_tpr,
 )
 from confident_clf.metrics._open_set_metrics import aurc, oscr
-from confident_clf.metrics._synthetic import SYNTHETIC, synthetic_ood
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
 

@@ -5,10 +5,13 @@ Each score is a pure function. Scores that have parameters, or something to lear
 also score objects.
 """
 
+from confident_clf.scores._auto import AutoScore
 from confident_clf.scores._ensemble import mutual_information
 from confident_clf.scores._features import KNN, knn
+from confident_clf.scores._fused import Fused, rarity
 from confident_clf.scores._gaussian import RMD, Mahalanobis, mahalanobis, rmd
 from confident_clf.scores._gen import GEN
+from confident_clf.scores._inputs import InputScore
 from confident_clf.scores._last_layer import ReAct, ViM, react, vim
 from confident_clf.scores._logits import (
     LOGIT_SCORES,
@@ -30,6 +33,9 @@ __all__ = [
     "LOGIT_SCORES",
     "ODIN",
     "RMD",
+    "AutoScore",
+    "Fused",
+    "InputScore",
     "LogitScore",
     "Mahalanobis",
     "OODScore",
@@ -46,6 +52,7 @@ __all__ = [
     "msp_with_reject",
     "mutual_information",
     "odin",
+    "rarity",
     "react",
     "rmd",
     "score_logits",

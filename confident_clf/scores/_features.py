@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Scores of features, the inputs of a network's last linear layer."""
 
+import warnings
 from abc import abstractmethod
 from numbers import Integral
 
@@ -11,7 +12,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf.scores._score import OODScore
-from confident_clf.utils._sklearn import Interval
+from confident_clf.utils._sklearn import Interval, StrOptions
 
 
 class FeatureScore(OODScore):
@@ -25,20 +26,24 @@ class FeatureScore(OODScore):
 
     def fit(self, network, X, y):
         """Learn from the features of the training samples."""
-        self._learn(network.features(X), y)
+        return self.fit_rows(network, X, y, slice(None))
+
+    def fit_rows(self, network, X, y, rows):
+        """Learn from the features of some of the training samples."""
+        self._learn(network.features(X)[rows], y[rows])
         return self
 
     def ood_score(self, network, X):
         """Return the score of each sample's features."""
         check_is_fitted(self)
-        return self._of_features(network.features(X))
+        return self.of_features(network.features(X))
 
     @abstractmethod
     def _learn(self, features: np.ndarray, y: np.ndarray) -> None:
         """Set the fitted attributes."""
 
     @abstractmethod
-    def _of_features(self, features: np.ndarray) -> np.ndarray:
+    def of_features(self, features: np.ndarray) -> np.ndarray:
         """Return the score of each row of features."""
 
 
@@ -97,6 +102,10 @@ def _kth_distance(rows: np.ndarray, train: np.ndarray, n_neighbors: int) -> np.n
     return np.linalg.norm(rows - train[kth], axis=1)
 
 
+# As in the paper of the score.
+_MOST_NEIGHBORS = 50
+
+
 class KNN(FeatureScore):
     """Distance to the k-th nearest training sample in feature space.
 
@@ -109,11 +118,17 @@ class KNN(FeatureScore):
 
     Parameters
     ----------
-    n_neighbors : int, default=50
-        Which neighbour, k. With fewer training samples, the farthest one.
+    n_neighbors : int or "auto", default="auto"
+        Which neighbour, k. "auto" is a hundredth of the rows of the smallest class, at
+        least 1 and at most 50. That gives the 50 of [1]_ for the 5,000 images of a
+        class of CIFAR-10. If a class has no more than k rows, the neighbours of its own
+        samples are in other classes; k is then lowered to that of "auto", with a
+        warning.
 
     Attributes
     ----------
+    n_neighbors_ : int
+        The k that is used.
     directions_ : ndarray of shape (n_train, n_features)
         Features of the training samples, divided by their length.
 
@@ -130,14 +145,39 @@ class KNN(FeatureScore):
     """
 
     _parameter_constraints: dict = {
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
     }
 
-    def __init__(self, *, n_neighbors=50):
+    def __init__(self, *, n_neighbors="auto"):
         self.n_neighbors = n_neighbors
 
     def _learn(self, features, y):
         self.directions_ = _directions(features)
+        self.n_neighbors_ = self._choose_neighbors(y)
 
-    def _of_features(self, features):
-        return _kth_distance(_directions(features), self.directions_, self.n_neighbors)
+    def _choose_neighbors(self, y: np.ndarray) -> int:
+        """Return the k to use for training samples with the labels y."""
+        smallest = int(np.unique(y, return_counts=True)[1].min())
+        automatic = min(max(1, smallest // 100), _MOST_NEIGHBORS)
+        if self.n_neighbors == "auto":
+            return automatic
+        if self.n_neighbors < max(smallest, 2):
+            return self.n_neighbors
+        warnings.warn(
+            f"n_neighbors={self.n_neighbors} of KNN is not less than the {smallest} "
+            "rows of the smallest class, so the distance of its own samples would "
+            f"reach into other classes. {automatic} is used. Set n_neighbors='auto', "
+            "or a smaller number.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return automatic
+
+    def of_features(self, features):
+        # Files of earlier versions have the parameter only; its default was 50.
+        k = getattr(self, "n_neighbors_", self.n_neighbors)
+        k = _MOST_NEIGHBORS if k == "auto" else k
+        return _kth_distance(_directions(features), self.directions_, k)

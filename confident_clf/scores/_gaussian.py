@@ -171,7 +171,7 @@ class Mahalanobis(FeatureScore):
         self.means_, residuals = class_means(features, y)
         self.whitening_ = whitening(residuals)
 
-    def _of_features(self, features):
+    def of_features(self, features):
         return mahalanobis(features, self.means_, self.whitening_)
 
 
@@ -215,7 +215,7 @@ class RMD(FeatureScore):
         self.mean_ = features.mean(axis=0)
         self.whitening_of_all_ = whitening(features - self.mean_)
 
-    def _of_features(self, features):
+    def of_features(self, features):
         return rmd(
             features,
             self.means_,

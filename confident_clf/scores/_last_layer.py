@@ -25,11 +25,11 @@ class HeadScore(FeatureScore):
         """Raise ValueError if the logits are not the output of a linear layer."""
         network.head(X)
 
-    def fit(self, network, X, y):
-        """Store the last layer, and learn from the features of the training samples."""
+    def fit_rows(self, network, X, y, rows):
+        """Store the last layer, and learn from the features of training samples."""
         self.weight_, self.bias_ = network.head(X[:1])
         self.rejects_ = len(self.bias_) > network.n_classes
-        return super().fit(network, X, y)
+        return super().fit_rows(network, X, y, rows)
 
 
 def react(features, weight, bias, threshold, *, rejects=False):
@@ -128,7 +128,7 @@ class ReAct(HeadScore):
     def _learn(self, features, y):
         self.threshold_ = float(np.quantile(features, self.quantile))
 
-    def _of_features(self, features):
+    def of_features(self, features):
         return react(
             features,
             self.weight_,
@@ -291,7 +291,7 @@ class ViM(HeadScore):
         size = abs(logits.max(axis=1).mean())
         return float(size / max(residual, least)) if least > 0 else 0.0
 
-    def _of_features(self, features):
+    def of_features(self, features):
         return vim(
             features,
             self.weight_,

@@ -1,42 +1,34 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Make the score that the parameter `method` names."""
+"""Make the score that the parameter `method` means."""
 
-from functools import partial
+from confident_clf.scores._auto import AutoScore
+from confident_clf.scores._fused import Fused
+from confident_clf.scores._named import NAMED, make_single
+from confident_clf.scores._score import OODScore
 
-from confident_clf.scores._features import KNN
-from confident_clf.scores._gaussian import RMD, Mahalanobis
-from confident_clf.scores._gen import GEN
-from confident_clf.scores._last_layer import ReAct, ViM
-from confident_clf.scores._logits import LOGIT_SCORES
-from confident_clf.scores._odin import ODIN
-from confident_clf.scores._score import NamedScore, OODScore
-
-SCORES = {name: partial(NamedScore, name) for name in LOGIT_SCORES} | {
-    "gen": GEN,
-    "knn": KNN,
-    "mahalanobis": Mahalanobis,
-    "odin": ODIN,
-    "react": ReAct,
-    "rmd": RMD,
-    "vim": ViM,
-}
+SCORES = {"auto": AutoScore, **NAMED}
 
 
-def make_score(method: str | OODScore) -> OODScore:
+def make_score(method: str | OODScore | list) -> OODScore:
     """Return the score for a method; a name gives one with default parameters.
 
-    Raise ValueError if there is no such score, or a parameter of it is out of range.
+    A list is fused. Raise ValueError if there is no such score, or a parameter of it is
+    out of range.
     """
+    if isinstance(method, list):
+        method = Fused(method)
+    if isinstance(method, Fused):
+        method.made()
+        return method
     if isinstance(method, str) and method in SCORES:
         return SCORES[method]()
     if not isinstance(method, OODScore):
         raise ValueError(
             f"method={method!r} is not a score. Choose one of "
-            f"{', '.join(map(repr, sorted(SCORES)))}, or a score object such as ODIN()."
+            f"{', '.join(map(repr, sorted(SCORES)))}, a score object such as ODIN(), "
+            "or a list of these."
         )
-    if hasattr(method, "_parameter_constraints"):
-        method._validate_params()
-    return method
+    return make_single(method)
 
 
 def same_score(one: OODScore, other: OODScore) -> bool:
@@ -44,4 +36,18 @@ def same_score(one: OODScore, other: OODScore) -> bool:
 
     If so, a fitted one can replace the other.
     """
-    return type(one) is type(other) and one.get_params() == other.get_params()
+    return _same(one, other)
+
+
+def _same(one, other) -> bool:
+    """Return whether two parameters are the same, estimators inside them too."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if hasattr(one, "get_params"):
+        ours, theirs = one.get_params(deep=False), other.get_params(deep=False)
+        return ours.keys() == theirs.keys() and all(
+            _same(value, theirs[name]) for name, value in ours.items()
+        )
+    return one is other or bool(one == other)

@@ -28,3 +28,15 @@ def params_of_rows(X: ArrayLike, params: dict, rows: np.ndarray) -> dict:
     """
     whole = {name: value for name, value in params.items() if name.endswith("X_ood")}
     return _check_method_params(X, params, indices=rows) | whole
+
+
+def is_auto(value: object) -> bool:
+    """Return whether a parameter is "auto"."""
+    return isinstance(value, str) and value == "auto"
+
+
+def resolve_beta(beta: float | str, ood_source: object) -> float:
+    """Return the beta that a classifier trains with: "auto" depends on the source."""
+    if not is_auto(beta):
+        return beta
+    return 1.0 if is_auto(ood_source) else 0.1

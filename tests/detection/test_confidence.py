@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from confident_clf import OODDetector
 from confident_clf._detection._confidence import check_method, id_confidence
 from confident_clf.scores import LOGIT_SCORES, score_logits
 
@@ -150,14 +151,63 @@ def test_decisions():
     assert_array_equal(id_confidence(binary, X), np.abs(binary.decision_function(X)))
 
 
-def test_decisions_of_no_classifier():
-    """Check that 1-D decision values of other estimators keep their sign."""
+def test_decisions_of_an_outlier_detector():
+    """Check that decisions of scikit-learn's outlier detectors keep their sign."""
 
-    class Detector(BaseEstimator):
+    class Detector(OutlierMixin, BaseEstimator):
         def decision_function(self, X):
             return X[:, 0]
 
     assert_array_equal(id_confidence(Detector(), X), X[:, 0])
+
+
+class _LikePyOD(BaseEstimator):
+    """An outlier detector whose values are higher for outliers, as PyOD's are."""
+
+    def fit(self, X, y=None):
+        self.center_ = X.mean(axis=0)
+        return self
+
+    def decision_function(self, X):
+        return np.linalg.norm(X - self.center_, axis=1)
+
+    def predict_proba(self, X):
+        outlier = 1 - np.exp(-self.decision_function(X))
+        return np.c_[1 - outlier, outlier]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "outlier_detector"
+        return tags
+
+
+class _OnlyProbabilities(_LikePyOD):
+    """The same without decision_function."""
+
+    decision_function = property()
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+
+@pytest.mark.parametrize("estimator", [_LikePyOD(), _OnlyProbabilities()])
+@pytest.mark.parametrize("wrap", [lambda e: e, make_pipeline])
+def test_values_of_unknown_direction_are_refused(estimator, wrap):
+    """Check the error, before anything is fitted, and that its remedy works."""
+    with pytest.raises(TypeError, match=r"score_samples\(X\) is higher for known"):
+        OODDetector(wrap(estimator)).fit(X, Y)
+    assert not hasattr(estimator, "center_")
+
+
+def test_the_remedy_for_values_of_unknown_direction():
+    """Check that a subclass with score_samples refuses rows that are far away."""
+
+    class Turned(_LikePyOD):
+        def score_samples(self, X):
+            return -self.decision_function(X)
+
+    detector = OODDetector(Turned(), target_tpr=0.8, random_state=0).fit(X)
+    assert_array_equal(detector.predict(X[:5] + 1e3), [-1] * 5)
 
 
 @pytest.mark.parametrize("method", sorted(LOGIT_SCORES))

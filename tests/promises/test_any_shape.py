@@ -80,6 +80,7 @@ KINDS = {"signals": (signals, SignalNet), "volumes": (volumes, VolumeNet)}
 GAN = {"generator": MLPGenerator, "discriminator": MLPDiscriminator, "latent_dim": 8}
 SOURCES = {
     "none": {"ood_source": None},
+    "auto": {"ood_source": "auto"},
     "explicit": {"ood_source": "explicit"},
     "noise": {"ood_source": "noise"},
     "features": {"ood_source": "features"},
@@ -265,7 +266,7 @@ def test_units_of_the_gan(kind):
 
 
 @pytest.mark.parametrize("shape", [(2, 48), (1, 5, 6, 7), (3, 9), (1, 1, 2, 40)])
-@pytest.mark.parametrize("kind", ["uniform", "gaussian", "low_frequency"])
+@pytest.mark.parametrize("kind", ["uniform", "gaussian", "low_frequency", "constant"])
 def test_noise_is_in_the_range_of_each_channel(kind, shape):
     """Check range and shape, and that all of the range is used."""
     x = torch.rand(20, *shape) - 0.5
@@ -279,6 +280,26 @@ def test_noise_is_in_the_range_of_each_channel(kind, shape):
     assert (samples.amin(dims) >= low - 1e-5).all()
     assert (samples.amax(dims) <= high + 1e-5).all()
     assert ((samples.amax(dims) - samples.amin(dims)) > 0.8 * (high - low)).all()
+    rest = samples.flatten(2)
+    assert (rest == rest[:, :, :1]).all() == (kind == "constant")
+
+
+@pytest.mark.parametrize("size", [(40,), (20, 30), (11, 12, 13)])
+def test_covered_samples(size):
+    """Check that from one side on a sample has one colour, and the rest is its own."""
+    x = torch.rand(3, 2, *size)
+    source = NoiseOOD(["covered"])
+    source.prepare(x, None, torch.device("cpu"))
+    axes = set()
+    for sample in source.sample(60):
+        original = max(source.rows_, key=lambda row: (row == sample).sum())
+        own = (sample == original).all(dim=0)
+        assert 0.15 <= own.float().mean() <= 0.65
+        assert len(sample.flatten(1)[:, ~own.flatten()].unique(dim=1).T) == 1
+        # It changes along one axis only.
+        (axis,) = [i for i in range(len(size)) if (own != own.roll(1, dims=i)).any()]
+        axes.add(axis)
+    assert axes == set(range(len(size)))
 
 
 @pytest.mark.parametrize("size", [(12,), (9,), (4, 5, 6), (2, 7, 3), (1, 1, 1)])
@@ -306,7 +327,7 @@ def test_patches_of_any_number_of_dimensions(size):
         (volumes(9)[0], {}, r"\(9, 1, 5, 6, 7\).* need a module of your own"),
         (
             signals(9)[0],
-            {"module": SignalNet},
+            {"module": SignalNet, "ood_source": "joint"},
             r"no default generator .*\(2, 48\).*Pass your own.*ood_source='noise'",
         ),
         (
@@ -321,7 +342,7 @@ def test_patches_of_any_number_of_dimensions(size):
         ),
         (
             signals(9)[0],
-            {"module": SignalNet, "generator": MLPGenerator},
+            {"module": SignalNet, "ood_source": "gan", "generator": MLPGenerator},
             "no default discriminator",
         ),
         (

@@ -26,7 +26,10 @@ from confident_clf.sources import JointGAN, OODSource, OriginalGAN
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[Y < 5][:320] / 16, Y[Y < 5][:320]  # 5 batches of 64
-fast = partial(ConfidentClassifier, max_epochs=4, random_state=0)
+# In the setting of the paper.
+fast = partial(
+    ConfidentClassifier, ood_source="joint", method="msp", max_epochs=4, random_state=0
+)
 
 
 class Spoilt(torch.autograd.Function):

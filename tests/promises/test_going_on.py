@@ -12,7 +12,10 @@ from confident_clf import ConfidentClassifier
 
 X, Y = load_digits(return_X_y=True)
 X, X_OOD, Y = X[Y < 5] / 16, X[Y >= 5] / 16, Y[Y < 5]
-fast = partial(ConfidentClassifier, max_epochs=2, random_state=0)
+# In the setting of the paper.
+fast = partial(
+    ConfidentClassifier, ood_source="joint", method="msp", max_epochs=2, random_state=0
+)
 
 
 @pytest.mark.parametrize(

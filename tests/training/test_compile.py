@@ -63,7 +63,13 @@ class Normalizing(nn.Sequential):
 
 def fast(**params):
     """Return a classifier that trains on three batches, the last one smaller."""
-    params = {"max_epochs": 2, "batch_size": 32, "random_state": 0} | params
+    params = {
+        "ood_source": "joint",
+        "method": "msp",
+        "max_epochs": 2,
+        "batch_size": 32,
+        "random_state": 0,
+    } | params
     return ConfidentClassifier(**params)
 
 

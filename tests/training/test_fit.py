@@ -17,7 +17,15 @@ from confident_clf import ConfidentClassifier
 X, Y = load_digits(return_X_y=True)
 X = (X / 16).astype(np.float32)
 IMAGES = X.reshape(-1, 1, 8, 8)
-fast = partial(ConfidentClassifier, max_epochs=2, lr_schedule=None, random_state=0)
+# In the setting of the paper.
+fast = partial(
+    ConfidentClassifier,
+    ood_source="joint",
+    method="msp",
+    max_epochs=2,
+    lr_schedule=None,
+    random_state=0,
+)
 plain = partial(fast, ood_source=None)
 
 

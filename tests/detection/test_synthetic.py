@@ -11,8 +11,8 @@ from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 
+from confident_clf._detection._synthetic import synthetic_ood
 from confident_clf.metrics import auroc, make_ood_scorer
-from confident_clf.metrics._synthetic import synthetic_ood
 
 KINDS = ["gaussian", "permuted", "uniform"]
 RNG = np.random.default_rng(0)
