@@ -298,6 +298,8 @@ def run(which, data, device, n_images=None, n_epochs=None, checkpoints=None):
     else:
         n = sizes["n_choose"]
         X, y, X_test, y_test, sets = stand_ins(X, y, n, seed, split)
+    has_class = np.isin(y_test, y)  # not all have, if only a few images train
+    X_test, y_test = X_test[has_class], y_test[has_class]
     params = sizes["params"](task, regime)
     if n_epochs:
         params["max_epochs"] = n_epochs

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Test the paper's settings: by value, and by steps against the paper's equations."""
 
+import sys
 from copy import deepcopy
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,9 @@ from confident_clf._training._fit import prepare_source
 from confident_clf._training._make_net import make_net
 from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
 from confident_clf.sources._regime import make_regime
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import loops
 
 CPU = torch.device("cpu")
 RECIPES = {"CIFAR-10": recipes.cifar10, "SVHN": recipes.svhn}
@@ -180,6 +186,26 @@ def test_original_gan(data, images):
     torch.manual_seed(2)
     book.step_classifier(x, y, G(torch.randn(N, 100)).detach())
     assert_same(net.module_, book.C, x)
+
+
+def test_the_textbook_of_the_benchmarks(images):
+    """Check that the loop that the library is timed against makes the same step."""
+    x, y, _ = images
+    recipe = recipes.cifar10() | {"module": partial(VGG, dropout=0.0)}
+    net = net_of(recipe, x)
+    prepare_source(net, x, None)
+    source = net.source_
+    networks = (net.module_, source.generator_, source.discriminator_)
+    copies = map(deepcopy, networks)
+    book = loops.Textbook(*copies, beta=0.1, latent_dim=100, device="cpu")
+    torch.manual_seed(1)
+    net.train_step((x, y))
+    torch.manual_seed(1)
+    book.step(x, y)
+    assert_same(net.module_, book.C, x)
+    assert_same(source.generator_, book.G, torch.randn(3, 100))
+    assert_same(source.discriminator_, book.D, x)
+    assert all(part.training for part in (*book.C.modules(), *book.G.modules()))
 
 
 @pytest.mark.parametrize("regime", [None, "explicit", "gan", "joint", "noise"])
