@@ -5,7 +5,7 @@ from sklearn.mixture import GaussianMixture
 
 from confident_clf.scores._features import KNN
 from confident_clf.scores._fused import Fused
-from confident_clf.scores._gaussian import RMD, Mahalanobis
+from confident_clf.scores._gaussian import Mahalanobis
 from confident_clf.scores._gen import GEN
 from confident_clf.scores._inputs import InputScore
 from confident_clf.scores._score import NamedScore, OODScore
@@ -14,8 +14,8 @@ from confident_clf.scores._score import NamedScore, OODScore
 class AutoScore(Fused):
     """The default score: several scores together, chosen by the kind of data.
 
-    For rows of features these are "energy", "mahalanobis" and "rmd", for images "gen"
-    and "knn". If the network has no last linear layer, and so no
+    For rows of features these are "energy" and "mahalanobis", for images "gen" and
+    "knn". If the network has no last linear layer, and so no
     features, they are "energy" and a Gaussian distribution of the inputs for rows, and
     "gen" for images. They are combined as in :class:`Fused`.
 
@@ -36,7 +36,7 @@ class AutoScore(Fused):
     >>> X, y = load_iris(return_X_y=True)
     >>> clf = ConfidentClassifier(max_epochs=5, random_state=0).fit(X, y)
     >>> clf.method_.scores_
-    [NamedScore(name='energy'), Mahalanobis(), RMD()]
+    [NamedScore(name='energy'), Mahalanobis()]
     """
 
     def __init__(self):
@@ -60,7 +60,7 @@ def _scores_for(network, X) -> list[OODScore]:
         return [GEN()] if is_image else [NamedScore("energy"), density]
     if is_image:
         return [GEN(), KNN()]
-    return [NamedScore("energy"), Mahalanobis(), RMD()]
+    return [NamedScore("energy"), Mahalanobis()]
 
 
 def _has_features(network, X) -> bool:
