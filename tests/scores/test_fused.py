@@ -338,8 +338,12 @@ def test_what_auto_becomes():
         return [repr(score) for score in clf.fit(data, y).method_.scores_]
 
     rows = images.reshape(30, 64)
-    assert scores(rows) == ["NamedScore(name='energy')", "Mahalanobis()"]
-    assert scores(images) == ["GEN()", "KNN()"]
+    assert scores(rows) == [
+        "NamedScore(name='energy')",
+        "Mahalanobis()",
+        "KNN(n_samples=2000)",
+    ]
+    assert scores(images) == ["GEN()", "KNN(n_samples=2000)"]
     assert scores(images, module=NoLinear) == ["GEN()"]
     assert [name.split("(")[0] for name in scores(rows, module=NoLinear)] == [
         "NamedScore",
