@@ -92,7 +92,7 @@ def dcgan(width):
 
 def epoch_of(X, y, **params):
     """Return a function that trains a classifier for one more epoch."""
-    clf = ConfidentClassifier(**params, random_state=0, lr_schedule=None)
+    clf = ConfidentClassifier(**params, method="msp", random_state=0, lr_schedule=None)
     clf.partial_fit(X[:8], y[:8], classes=np.unique(y))
     # Not `partial_fit`, which would add its checks of the data to each epoch.
     x, labels = torch.from_numpy(X), torch.from_numpy(y)

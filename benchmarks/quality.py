@@ -96,6 +96,7 @@ def run(task, regime, seed, data):
     warnings.filterwarnings("ignore", message=".*has BatchNorm")
     params = REGIMES[task][regime]
     X, y, X_test, y_test, seen, unseen = TASKS[task](data, seed)
+    params = {"ood_source": "joint", "method": "msp", **params}
     clf = ConfidentClassifier(**params, max_epochs=EPOCHS[task], random_state=seed)
     start = time.perf_counter()
     clf.fit(X, y, X_ood=seen if params.get("ood_source") == "explicit" else None)

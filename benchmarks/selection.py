@@ -91,6 +91,7 @@ def run(task, seed, split, data):
         scorers = {name: make_ood_scorer(X_ood=name) for name in SYNTHETIC}
         scorers[HELD_OUT] = make_ood_scorer(X_ood=X_held_out[~known])
     for candidate, params in CANDIDATES.items():
+        params = {"ood_source": "joint", "method": "msp", **params}
         clf = ConfidentClassifier(**params, max_epochs=EPOCHS[task], random_state=seed)
         start = time.perf_counter()
         clf.fit(X, y)

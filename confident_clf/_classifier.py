@@ -23,11 +23,12 @@ from confident_clf._samples import (
     validate_more,
     validate_samples,
     validate_training,
+    warn_of_scale,
     without_ood_label,
 )
 from confident_clf._training._augment import AUGMENTATIONS
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
-from confident_clf._training._collapse import warn_of_collapse
+from confident_clf._training._collapse import warn_of_collapse, warn_of_few_steps
 from confident_clf._training._compile import check_compiler
 from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
@@ -47,6 +48,10 @@ from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._unchanged import unchanged_on_error
+
+# Training shows as many OOD samples as known ones. In use they are rarer:
+# `predict_proba` takes one sample in 20 to be unknown.
+ODDS_OF_UNKNOWN = 1 / 19
 
 
 class ConfidentClassifier(ClassifierMixin, BaseEstimator):
@@ -442,6 +447,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         X, y = validate_training(self, X, y)
         self._format = SampleFormat.of(X)
         self.input_shape_ = find_input_shape(X, self.image_shape)
+        warn_of_scale(X, self.input_shape_)
         regime = make_regime(self, self.input_shape_)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, regime.source)
         self.classes_ = find_classes(y if classes is None else classes)
@@ -487,6 +493,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             raise
         self._keep(net, X, y)
         if not one_pass:
+            warn_of_few_steps(net.history)
             warn_of_collapse(net.history)
 
     def _plan(self, X, y, one_pass):
@@ -543,6 +550,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             Softmax of the logits, in the order of `classes_`. With a reject logit,
             ``p_k + p_reject / n_classes``: the probability of none of the classes is
             spread evenly, so far from the data all classes have about the same.
+            Training has as many OOD samples as known ones; p_reject is for one in 20.
         """
         check_is_fitted(self)
         return softmax(self._logits(X), axis=1)
@@ -694,7 +702,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """Return the logits of the classes, (n, n_classes) float64."""
         outputs = self._view(self.net_)(self._validate(X))
         has_reject = outputs.shape[1] > len(self.classes_)
-        return spread_reject(outputs) if has_reject else outputs
+        return spread_reject(outputs, ODDS_OF_UNKNOWN) if has_reject else outputs
 
     def _validate(self, X) -> np.ndarray:
         """Return validated samples in the shape that the networks see."""

@@ -6,6 +6,7 @@ read its parameters and what `fit` has learned about the format of a sample.
 """
 
 import math
+import warnings
 from numbers import Integral
 from typing import NamedTuple
 
@@ -305,3 +306,25 @@ def hold_back(X, y, validation_fraction: float, n_classes: int):
 def to_tensor(X: np.ndarray | None, input_shape: tuple[int, ...]) -> Tensor | None:
     """Return samples as a tensor in the shape that the networks see."""
     return None if X is None else as_tensor(X.reshape(len(X), *input_shape))
+
+
+# Well above that of scaled features, of counts and of the pixels 0 to 16 of digits.
+_LARGE_FEATURE, _SMALL_FEATURE = 50.0, 0.01
+
+
+def warn_of_scale(X: np.ndarray, input_shape: tuple[int, ...]) -> None:
+    """Warn if the features of rows are so large or small that training suffers."""
+    if len(input_shape) > 1 or X.dtype == np.uint8:
+        return
+    sizes = np.sqrt(np.square(X, dtype=np.float64).mean(axis=0))
+    column = sizes.argmax()
+    if _SMALL_FEATURE <= sizes[column] <= _LARGE_FEATURE or sizes[column] == 0:
+        return
+    warnings.warn(
+        f"The features are not scaled: the largest, in column {column}, has the size "
+        f"{sizes[column]:.3g} (root mean square). The network does not scale them, so "
+        "it may learn badly and score unknown rows badly. Put a StandardScaler before "
+        "it: make_pipeline(StandardScaler(), ConfidentClassifier()).",
+        UserWarning,
+        stacklevel=2,
+    )

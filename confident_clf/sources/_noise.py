@@ -66,6 +66,8 @@ class NoiseOOD(OODSource):
         "categorical": [StrOptions({"auto"}), list],
     }
 
+    draws_ahead = True
+
     def __init__(self, kinds=None, *, enlarge=0.5, categorical="auto"):
         super().__init__()
         self.kinds = kinds
@@ -228,7 +230,7 @@ def _uniform_rows(source: NoiseOOD, n: int) -> Tensor:
     unit = _unit_uniform(source, n)
     uniform = _to_range(source, (1 + 2 * source.enlarge) * unit - source.enlarge)
     numbers = getattr(source, "numbers_", None)
-    if numbers is None:
+    if numbers is None or len(numbers) == uniform.shape[1]:
         return uniform
     rows = _permuted_features(source, n)
     rows[:, numbers] = uniform[:, numbers]
@@ -240,9 +242,11 @@ def _replaced_feature(source: NoiseOOD, n: int) -> Tensor:
     if len(source.numbers_) == 0:  # all features are categories
         return _permuted_features(source, n)
     rows, device = _draw_rows(source, n), source.low_.device
-    which = torch.randint(len(source.numbers_), (n, 1), device=device)
-    column = source.numbers_[which]
-    return rows.scatter(1, column, _uniform_rows(source, n).gather(1, column))
+    column = source.numbers_[torch.randint(len(source.numbers_), (n, 1), device=device)]
+    low, high = source.low_[column], source.high_[column]
+    unit = torch.rand(n, 1, device=device)
+    place = (1 + 2 * source.enlarge) * unit - source.enlarge
+    return rows.scatter(1, column, low + (high - low) * place)
 
 
 def find_categories(x: Tensor) -> list[list[int]]:
