@@ -430,5 +430,7 @@ FITTED = ConfidentClassifier(ood_source=None, max_epochs=1).fit(ROWS, np.arange(
 def test_the_remedy_for_multi_label_works():
     """Check one classifier for each label."""
     X, y = make_multilabel_classification(80, n_classes=3, random_state=0)
-    clf = ConfidentClassifier(ood_source="noise", max_epochs=20, random_state=0)
+    clf = ConfidentClassifier(
+        ood_source="noise", lr=0.01, max_epochs=60, random_state=0
+    )
     assert MultiOutputClassifier(clf).fit(X / 10, y).predict(X / 10).shape == (80, 3)
