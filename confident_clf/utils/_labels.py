@@ -6,6 +6,7 @@ from numbers import Number
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
@@ -31,9 +32,9 @@ def check_class_labels(y: np.ndarray) -> None:
 def check_one_label_each(y: ArrayLike) -> None:
     """Raise ValueError if the samples have several labels each."""
     try:
-        shape = np.shape(y)
-    except ValueError:
-        return  # lists of many lengths: scikit-learn's validation says so
+        shape = y.shape if issparse(y) else np.asarray(y).shape
+    except (TypeError, ValueError, RuntimeError):
+        return  # scikit-learn's validation says what is wrong
     if len(shape) == 2 and shape[1] > 1:
         raise ValueError(
             f"y has shape {shape}, but each sample must have one class: the loss makes "

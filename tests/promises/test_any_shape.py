@@ -6,10 +6,12 @@ import re
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
 from sklearn.datasets import make_multilabel_classification
+from sklearn.exceptions import DataConversionWarning
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -394,7 +396,25 @@ def test_other_samples_than_in_fit_are_refused():
         explicit.fit(X, y, X_ood=X[:, :, 1:])
 
 
+class OnlyAnArray:
+    """A container that NumPy can read, and that has nothing else."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def __array_function__(self, function, types, args, kwargs):
+        raise TypeError("not a NumPy array")
+
+    def __len__(self):
+        return len(self.values)
+
+
 MULTI_LABEL = {
+    "container": OnlyAnArray([[0, 1], [1, 0], [1, 1]] * 40),
+    "frame": pd.DataFrame([[0, 1], [1, 0], [1, 1]] * 40),
     "two labels each": np.array([[0, 1], [1, 0], [1, 1]] * 40),
     "list": [[0, 1], [1, 0], [1, 1]] * 40,
     "sparse": sparse.csr_array(np.array([[0, 1], [1, 0], [1, 1]] * 40)),
@@ -421,6 +441,16 @@ def test_multi_label_is_refused_with_its_reason(fit, y):
     X = np.random.default_rng(0).normal(size=(120, 3))
     with pytest.raises(ValueError, match=r"one class.*MultiOutputClassifier"):
         fit(X, y)
+
+
+def test_one_label_each_in_any_container():
+    """Check that labels that NumPy can read are taken, and a single column is too."""
+    y = np.arange(15) % 2
+    clf = ConfidentClassifier(ood_source=None, max_epochs=1)
+    for labels in (OnlyAnArray(y), list(y), tuple(map(str, y)), pd.Series(y)):
+        assert len(clf.fit(ROWS, labels).classes_) == 2
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        clf.fit(ROWS, y[:, None])
 
 
 ROWS = np.random.default_rng(0).normal(size=(15, 3))
