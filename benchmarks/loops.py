@@ -15,7 +15,12 @@ from confident_clf.sources import JointGAN
 
 
 class Textbook:
-    """The paper's alternating algorithm in its plainest form."""
+    """The paper's alternating algorithm in its plainest form.
+
+    As in the reference code, real and generated images take separate passes, and
+    dropout is on in all of them. Equal to a step of the library if there is no dropout,
+    whose masks depend on the passes.
+    """
 
     def __init__(self, classifier, generator, discriminator, beta, latent_dim, device):
         self.C, self.G, self.D = (

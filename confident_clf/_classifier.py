@@ -71,13 +71,14 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         :class:`torch.nn.Module` that maps samples to logits (n, n_classes). It may be a
         class, a :func:`functools.partial` of one, or any function. None means an
         :class:`~confident_clf.modules.MLP` for rows and a
-        :class:`~confident_clf.modules.SmallConvNet` for images.
+        :class:`~confident_clf.modules.SmallConvNet` for images; signals and volumes
+        have no default.
     ood_source : {"auto", "joint", "gan", "explicit", "noise", "features"}, \
             OODSource, list or None, default="auto"
-        Where the OOD samples come from. "auto": noise for rows, the joint GAN and noise
-        for images. "joint": a GAN trained together with the classifier, eq. (2) of
-        [1]_. "gan": the original GAN, trained first. "explicit":
-        the rows given as `X_ood` or labelled `ood_label`. "noise": see
+        Where the OOD samples come from. "auto": the joint GAN and noise for images,
+        noise for all others. "joint": a GAN trained together with the classifier, eq.
+        (2) of [1]_. "gan": the original GAN, trained first. "explicit": the rows
+        given as `X_ood` or labelled `ood_label`. "noise": see
         :class:`~confident_clf.sources.NoiseOOD`. "features": points around low-density
         features, see :class:`~confident_clf.sources.FeatureOOD`. None means plain cross
         entropy. An :class:`~confident_clf.sources.OODSource` is cloned. A list mixes
@@ -98,7 +99,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     latent_dim : int, default=100
         Size of the generator's latent vector, for "joint" and "gan".
     entropy_weight : float, default=0.0
-        Weight of the generator's entropy, for "joint" and "gan".
+        Weight of the generator's entropy, for "joint" and "gan". It is 1 in eq. (2) of
+        [1]_; the reference code leaves the entropy out.
     image_shape : tuple of (channels, height, width) or None, default=None
         Says that the rows of a 2-D X are flattened images, so that scalers and column
         tools work on them. One size may be -1; it follows from the others. Leave None
@@ -117,8 +119,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         them from a 25th to their full value in the first 30 % of the fit, then lowers
         them to almost 0. "step" divides them by ten after 60 % of the epochs, as the
         reference recipe does. A callable maps the share of the fit that is done, from 0
-        to 1, to a factor. None keeps them constant. The GAN of "gan" is trained before
-        that, at a constant rate.
+        to 1, to a factor. None keeps them constant. The GAN of "gan" goes through the
+        schedule once before that, when it is trained.
     weight_decay : float, default=0.0
         Decay of the classifier's weights, decoupled from the gradient, as in AdamW.
     label_smoothing : float, default=0.0
@@ -190,7 +192,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The labels seen in `fit`, without `ood_label`.
     n_features_in_ : int
-        Number of features; of channels for 4-D images.
+        Number of features; of channels where samples are not rows.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where all of them are strings.
     input_shape_ : tuple of int
@@ -352,7 +354,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, features) or (n, channels, height, width)
-            Training samples; uint8 images stay uint8, the rest becomes float32.
+            Training samples; uint8 images stay uint8, the rest becomes float32. With a
+            `module` of your own also signals (n, channels, time) and volumes (n,
+            channels, depth, height, width).
         y : array-like of shape (n,)
             Labels of any kind; rows labelled `ood_label` are OOD samples.
         X_ood : array-like of shape (m, ...) or None, default=None

@@ -17,7 +17,11 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from confident_clf.utils._labels import check_class_labels, is_ood_label
+from confident_clf.utils._labels import (
+    check_class_labels,
+    check_one_label_each,
+    is_ood_label,
+)
 from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_tensor
 
@@ -73,6 +77,7 @@ class SampleFormat(NamedTuple):
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y of a first fit as arrays; set the number and names of features."""
     X = _with_dtype(X)
+    check_one_label_each(y)
     with np.errstate(over="ignore"):  # a value that becomes infinite is refused
         X, y = validate_data(
             estimator,
@@ -82,13 +87,14 @@ def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
             **_conversion(X, estimator.image_shape),
         )
     check_class_labels(y)
-    _check_n_dimensions(X, estimator.image_shape)
+    _check_n_dimensions(X, estimator.image_shape, estimator.module)
     return X, y
 
 
 def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y to continue training with, checked against those of `fit`."""
     X = validate_samples(estimator, X, ensure_min_samples=2)
+    check_one_label_each(y)
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     return X, y
@@ -119,7 +125,7 @@ def _check_like_fit(estimator, X, name: str, **options) -> np.ndarray:
 
 def _conversion(X, image_shape) -> dict:
     """Return how to convert X: pixels may stay uint8, the rest becomes float32."""
-    is_image = image_shape is not None or getattr(X, "ndim", 2) == 4
+    is_image = image_shape is not None or getattr(X, "ndim", 2) > 2
     dtype = [np.float32, np.uint8] if is_image else np.float32
     return {"dtype": dtype, "order": "C", "allow_nd": True}
 
@@ -135,18 +141,27 @@ def _with_dtype(X):
         return X  # scikit-learn's validation says what is wrong
 
 
-def _check_n_dimensions(X: np.ndarray, image_shape) -> None:
-    """Raise ValueError unless `X` holds rows, or images of four dimensions."""
-    if X.ndim == 2 or (X.ndim == 4 and image_shape is None):
+def _check_n_dimensions(X: np.ndarray, image_shape, module) -> None:
+    """Raise ValueError unless `X` holds rows, images, or what a user's module takes."""
+    if X.size == 0:
+        raise ValueError(
+            f"X has shape {X.shape}, so its samples hold no numbers. Give each side a "
+            "length of at least 1."
+        )
+    if X.ndim == 2:
         return
-    if X.ndim == 4:
+    if image_shape is not None:
         raise ValueError(
             f"image_shape={image_shape} says that X holds images as 2-D rows, but X "
             f"has shape {X.shape}. Leave image_shape=None for 4-D images."
         )
+    if X.ndim == 4 or (X.ndim in (3, 5) and module is not None):
+        return
     raise ValueError(
         "X must be rows (n, features) or images (n, channels, height, width); got "
-        f"shape {X.shape}. Grey images need a channel axis: X[:, None]."
+        f"shape {X.shape}. Grey images need a channel axis: X[:, None]. Signals "
+        "(n, channels, time) and volumes (n, channels, depth, height, width) need a "
+        "module of your own."
     )
 
 
