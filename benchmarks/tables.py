@@ -73,6 +73,7 @@ OURS = {
     "paper (joint, msp)": {"ood_source": "joint", "method": "msp"},
     "cross entropy, msp": {"ood_source": None, "method": "msp"},
     "cross entropy, mahalanobis": {"ood_source": None, "method": "mahalanobis"},
+    "cross entropy, knn": {"ood_source": None, "method": "knn"},
 }
 BASELINES = {
     "LocalOutlierFactor": partial(LocalOutlierFactor, novelty=True),
