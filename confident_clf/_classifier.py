@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The classifier: validate X and y, train a net, predict with it."""
 
-from copy import copy
+from copy import copy, deepcopy
 from numbers import Integral, Real
 from os import PathLike
 
@@ -26,6 +26,7 @@ from confident_clf._samples import (
     without_ood_label,
 )
 from confident_clf._training._augment import AUGMENTATIONS
+from confident_clf._training._callbacks import own_callbacks, shared_parts
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
 from confident_clf._training._collapse import warn_of_collapse
 from confident_clf._training._compile import check_compiler
@@ -160,7 +161,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         takes half a minute or more. Meant for GPUs; on the processors tried it was
         slower. Predictions do not use the compiled code.
     callbacks : list of skorch callbacks or None, default=None
-        Copied before use.
+        Copied before use; the copies write to the same logs and files. The user guide
+        says which callbacks work.
     warm_start : bool, default=False
         Whether another `fit` continues with the trained networks, for `max_epochs` more
         epochs. `lr`, `beta`, `compile`, `batch_size`, `max_epochs`, `lr_schedule`,
@@ -364,7 +366,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             Before any training. If a parameter is out of range; if X is not finite or
             has a wrong shape; if there is only one class; if the source needs OOD rows
             and gets none, or the other way round; if a network does not fit the data;
-            if the checkpoint is broken or belongs to another fit.
+            if a callback cannot work; if the checkpoint is broken or belongs to another
+            fit.
         DivergenceError
             If a loss, a gradient or a weight is no longer finite. Its attribute
             `classifier` is the classifier after the last finished epoch.
@@ -704,6 +707,20 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """Raise ValueError if the net lacks what the method needs."""
         few = X[:4].reshape(-1, *self.input_shape_)
         make_score(self.method).check(self._view(net), few)
+
+    def __sklearn_clone__(self):
+        """Copy the callbacks as `fit` does: scikit-learn cannot copy an open log."""
+        bare = copy(self)
+        bare.callbacks = None
+        bare = super(ConfidentClassifier, bare).__sklearn_clone__()
+        return bare.set_params(callbacks=own_callbacks(self.callbacks))
+
+    def __deepcopy__(self, memo):
+        """Copy everything, but share with the callbacks what they write to."""
+        memo |= shared_parts(self.callbacks)
+        memo[id(self)] = twin = type(self).__new__(type(self))
+        vars(twin).update(deepcopy(vars(self), memo))
+        return twin
 
     def _fitted_score(self, method) -> OODScore:
         """Return the score that `method` means, fitted if it has to be."""
