@@ -16,6 +16,8 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from confident_clf.utils._dates import refuse_dates
+from confident_clf.utils._label_kinds import plain_labels
 from confident_clf.utils._labels import check_class_labels, is_ood_label
 from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_tensor
@@ -72,6 +74,7 @@ class SampleFormat(NamedTuple):
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y of a first fit as arrays; set the number and names of features."""
     X = _with_dtype(X)
+    y = None if y is None else plain_labels(y)
     with np.errstate(over="ignore"):  # a value that becomes infinite is refused
         X, y = validate_data(
             estimator,
@@ -88,7 +91,7 @@ def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
 def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y to continue training with, checked against those of `fit`."""
     X = validate_samples(estimator, X, ensure_min_samples=2)
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(plain_labels(y), warn=True)
     check_consistent_length(X, y)
     return X, y
 
@@ -108,7 +111,7 @@ def validate_samples(estimator, X, **options) -> np.ndarray:
 
 def _check_like_fit(estimator, X, name: str, **options) -> np.ndarray:
     """Return samples as an array of the format seen in `fit`."""
-    X = _with_dtype(X)
+    X = _with_dtype(X, name)
     options |= _conversion(X, estimator.image_shape)
     with np.errstate(over="ignore"):
         X = check_array(X, input_name=name, **options)
@@ -123,8 +126,9 @@ def _conversion(X, image_shape) -> dict:
     return {"dtype": dtype, "order": "C", "allow_nd": True}
 
 
-def _with_dtype(X):
+def _with_dtype(X, name: str = "X"):
     """Return lists and tensors as arrays: their dtype tells pixels from floats."""
+    refuse_dates(X, name)
     is_list = isinstance(X, (list, tuple))
     if not is_list and hasattr(getattr(X, "dtype", np.dtype(float)), "kind"):
         return X
@@ -254,7 +258,7 @@ def find_classes(labels) -> np.ndarray:
 
 def without_ood_label(labels, ood_label) -> np.ndarray:
     """Return the labels that are classes."""
-    labels = column_or_1d(labels)
+    labels = column_or_1d(plain_labels(labels))
     return labels[~is_ood_label(labels, ood_label)]
 
 
