@@ -6,6 +6,7 @@ read its parameters and what `fit` has learned about the format of a sample.
 """
 
 import math
+import warnings
 from numbers import Integral
 from typing import NamedTuple
 
@@ -84,7 +85,7 @@ def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
             **_conversion(X, estimator.image_shape),
         )
     check_class_labels(y)
-    _check_n_dimensions(X, estimator.image_shape)
+    _check_n_dimensions(X, estimator.image_shape, estimator.module)
     return X, y
 
 
@@ -121,7 +122,7 @@ def _check_like_fit(estimator, X, name: str, **options) -> np.ndarray:
 
 def _conversion(X, image_shape) -> dict:
     """Return how to convert X: pixels may stay uint8, the rest becomes float32."""
-    is_image = image_shape is not None or getattr(X, "ndim", 2) == 4
+    is_image = image_shape is not None or getattr(X, "ndim", 2) > 2
     dtype = [np.float32, np.uint8] if is_image else np.float32
     return {"dtype": dtype, "order": "C", "allow_nd": True}
 
@@ -138,18 +139,27 @@ def _with_dtype(X, name: str = "X"):
         return X  # scikit-learn's validation says what is wrong
 
 
-def _check_n_dimensions(X: np.ndarray, image_shape) -> None:
-    """Raise ValueError unless `X` holds rows, or images of four dimensions."""
-    if X.ndim == 2 or (X.ndim == 4 and image_shape is None):
+def _check_n_dimensions(X: np.ndarray, image_shape, module) -> None:
+    """Raise ValueError unless `X` holds rows, images, or what a user's module takes."""
+    if X.size == 0:
+        raise ValueError(
+            f"X has shape {X.shape}, so its samples hold no numbers. Give each side a "
+            "length of at least 1."
+        )
+    if X.ndim == 2:
         return
-    if X.ndim == 4:
+    if image_shape is not None:
         raise ValueError(
             f"image_shape={image_shape} says that X holds images as 2-D rows, but X "
             f"has shape {X.shape}. Leave image_shape=None for 4-D images."
         )
+    if X.ndim == 4 or (X.ndim in (3, 5) and module is not None):
+        return
     raise ValueError(
         "X must be rows (n, features) or images (n, channels, height, width); got "
-        f"shape {X.shape}. Grey images need a channel axis: X[:, None]."
+        f"shape {X.shape}. Grey images need a channel axis: X[:, None]. Signals "
+        "(n, channels, time) and volumes (n, channels, depth, height, width) need a "
+        "module of your own."
     )
 
 
@@ -294,3 +304,25 @@ def hold_back(X, y, validation_fraction: float, n_classes: int):
 def to_tensor(X: np.ndarray | None, input_shape: tuple[int, ...]) -> Tensor | None:
     """Return samples as a tensor in the shape that the networks see."""
     return None if X is None else as_tensor(X.reshape(len(X), *input_shape))
+
+
+# Well above that of scaled features, of counts and of the pixels 0 to 16 of digits.
+_LARGE_FEATURE, _SMALL_FEATURE = 50.0, 0.01
+
+
+def warn_of_scale(X: np.ndarray, input_shape: tuple[int, ...]) -> None:
+    """Warn if the features of rows are so large or small that training suffers."""
+    if len(input_shape) > 1 or X.dtype == np.uint8:
+        return
+    sizes = np.sqrt(np.square(X, dtype=np.float64).mean(axis=0))
+    column = sizes.argmax()
+    if _SMALL_FEATURE <= sizes[column] <= _LARGE_FEATURE or sizes[column] == 0:
+        return
+    warnings.warn(
+        f"The features are not scaled: the largest, in column {column}, has the size "
+        f"{sizes[column]:.3g} (root mean square). The network does not scale them, so "
+        "it may learn badly and score unknown rows badly. Put a StandardScaler before "
+        "it: make_pipeline(StandardScaler(), ConfidentClassifier()).",
+        UserWarning,
+        stacklevel=2,
+    )

@@ -17,10 +17,7 @@ def plain_labels(y: ArrayLike) -> np.ndarray:
     are of a kind that cannot name classes. What NumPy cannot read is returned as it is.
     """
     if issparse(y):
-        raise ValueError(
-            f"y is a sparse matrix of shape {y.shape}. Pass one label for each sample; "
-            "for one column per class, that is np.asarray(y.argmax(axis=1)).ravel()."
-        )
+        _refuse_columns(y, y.toarray())
     # Of a list, NumPy would make strings of numbers and NaN, and columns of tuples.
     if isinstance(y, (list, tuple)) and not any(isinstance(row, list) for row in y):
         _refuse_odd_types(y)
@@ -107,24 +104,29 @@ def _refuse(what: str, remedy: str) -> None:
 
 def _refuse_columns(y: ArrayLike, labels: np.ndarray) -> None:
     """Raise ValueError for several columns; say what to do if they add up to 1."""
-    message = (
-        f"y should be a 1d array, got an array of shape {labels.shape} instead. "
-        "Pass one label for each sample"
-    )
     try:
         values = labels.astype(np.float64)
     except (TypeError, ValueError):
         values = np.full(labels.shape, np.nan)
     if (values >= 0).all() and np.allclose(values.sum(axis=1), 1):
         best = "y.idxmax(axis=1)" if hasattr(y, "idxmax") else "np.argmax(y, axis=1)"
-        message += f": y looks one-hot, or like probabilities, so pass {best}"
-    raise ValueError(f"{message}.")
+        best = "y.toarray().argmax(axis=1)" if issparse(y) else best
+        raise ValueError(
+            f"y should be a 1d array, got an array of shape {labels.shape} instead. It "
+            f"looks one-hot, or like probabilities: pass {best}."
+        )
+    raise ValueError(
+        f"y has shape {labels.shape}, but each sample must have one class: the loss "
+        "makes the probabilities of the classes uniform, and with several labels at "
+        "once these do not sum to 1. Train one classifier for each label, with "
+        "sklearn.multioutput.MultiOutputClassifier."
+    )
 
 
 def _refuse_missing(labels: np.ndarray | list) -> None:
     """Raise ValueError if labels are missing; say how many, and where."""
     labels = labels.ravel() if isinstance(labels, np.ndarray) else labels
-    if getattr(labels, "dtype", object) == object:
+    if isinstance(labels, list | tuple) or labels.dtype.kind == "O":
         missing = np.array([is_missing(label) for label in labels], dtype=bool)
     else:
         missing = labels != labels

@@ -108,14 +108,14 @@ REFUSED = {
     "one-hot tensors": (torch.eye(3)[Y], r"np\.argmax\(y, axis=1\)"),
     "dummies": (pd.get_dummies(pd.Series(of("a", "b", "c"))), r"y\.idxmax\(axis=1\)"),
     "probabilities": (np.full((120, 4), 0.25), r"like probabilities.*argmax"),
-    "sparse": (csr_array(np.eye(3)[Y]), r"sparse matrix.*argmax"),
+    "sparse": (csr_array(np.eye(3)[Y]), r"one-hot.*y\.toarray\(\)\.argmax"),
     "several labels": (
         np.c_[Y > 0, Y > 1],
-        r"\(120, 2\).*one label for each sample\.$",
+        r"\(120, 2\).*MultiOutputClassifier",
     ),
     "two columns": (
         pd.DataFrame({"a": Y, "b": of("a", "b", "c")}),
-        "one label for each",
+        "MultiOutputClassifier",
     ),
 }
 
@@ -196,7 +196,7 @@ def test_an_ood_label_that_equals_nothing(label):
 @pytest.mark.parametrize("label", [Color.RED, {}, object])
 def test_an_ood_label_of_no_kind(label):
     """Check the error for a label that no label in y can equal."""
-    with pytest.raises(ValueError, match="ood_label=.*Pass a number or a string"):
+    with pytest.raises(ValueError, match=r"ood_label=.*Pass a number or a string"):
         fast(ood_label=label).fit(X, Y)
 
 
@@ -303,5 +303,5 @@ def test_the_remedy_for_dates():
     """Check that days since a date are numbers to train on."""
     days = (TABLES["only dates"] - DAYS[0]) / np.timedelta64(1, "D")
     refuse_dates(days)
-    detector = OODDetector(fast(max_epochs=1), random_state=0).fit(days, Y)
+    detector = OODDetector(fast(max_epochs=1), random_state=0).fit(days / 100, Y)
     assert_array_equal(detector.classes_, [0, 1, 2])
