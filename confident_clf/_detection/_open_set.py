@@ -71,6 +71,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Classes of `estimator_`; `unknown_label` is not among them.
     threshold_ : float or ndarray of shape (n_classes,)
         Smallest confidence, as given by `score_samples`, that gets a class.
+    uncalibrated_classes_ : ndarray
+        Classes that were too rare to calibrate with, as in :class:`OODDetector`.
     n_features_in_ : int
         Number of features seen during `fit`, for two-dimensional X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -176,6 +178,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator_ = detector.estimator_
         self.classes_ = detector.classes_
         self.threshold_ = detector.threshold_
+        self.uncalibrated_classes_ = detector.uncalibrated_classes_
         self._unknown_label = self.unknown_label
         return self
 
