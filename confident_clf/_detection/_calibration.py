@@ -228,8 +228,9 @@ def _check_splits(
     """Raise ValueError if too few rows are held out, before anything is fitted."""
     _check_enough(detector, sum(map(len, held_out)))
     if detector.per_class and y is not None:
+        classes = labels_to_learn(detector.estimator, y)
         y = _safe_indexing(y, np.concatenate(held_out))
-        _check_enough_of_each(detector, labels_to_learn(detector.estimator, y), y)
+        _check_enough_of_each(detector, classes, y)
 
 
 def _check_enough_of_each(
