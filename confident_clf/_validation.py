@@ -5,8 +5,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 
 from confident_clf._samples import check_others, encode_labels
 from confident_clf.utils._label_kinds import plain_labels
@@ -103,16 +103,21 @@ def _hold_back_groups(
     y: np.ndarray, validation_fraction: float, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows to train on, which have all classes, and a share of groups."""
-    n_groups = len(np.unique(groups))
-    valid = []
-    if n_groups > 1:
-        split = GroupShuffleSplit(1, test_size=validation_fraction)
-        train, valid = next(split.split(y, groups=groups))
-        train, valid = keep_classes(train, valid, y, groups)
-    if not len(valid):
+    names, group_of = np.unique(groups, return_inverse=True)
+    counts = np.zeros((y.max() + 1, len(names)), dtype=np.intp)
+    np.add.at(counts, (y, group_of), 1)
+    remaining = counts.sum(axis=1)
+    remaining, counts = remaining[remaining > 0], counts[remaining > 0]
+    chosen, n_wanted = [], math.ceil(validation_fraction * len(names))
+    for group in check_random_state(None).permutation(len(names)):
+        if len(chosen) < n_wanted and (remaining > counts[:, group]).all():
+            chosen.append(group)
+            remaining = remaining - counts[:, group]
+    if not chosen:
         raise ValueError(
             f"early_stopping with validation_fraction={validation_fraction} can hold "
-            f"back none of the {n_groups} groups, because the others would lack a "
+            f"back none of the {len(names)} groups, because the others would lack a "
             "class. Use more groups, pass X_val and y_val, or set early_stopping=False."
         )
-    return train, valid
+    is_valid = np.isin(group_of, chosen)
+    return np.flatnonzero(~is_valid), np.flatnonzero(is_valid)

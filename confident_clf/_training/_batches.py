@@ -36,6 +36,10 @@ class Samples(Dataset):
         """Samples and labels, as in a TensorDataset."""
         return self.X, self.y
 
+    def batches(self, size: int) -> list[tuple[Tensor, Tensor]]:
+        """Return batches in order; they are views."""
+        return list(zip(self.X.split(size), self.y.split(size), strict=True))
+
 
 class ShuffledBatches:
     """Iterate over shuffled batches of tensors by slicing them, epoch after epoch.

@@ -124,7 +124,8 @@ class Run:
         self.net = net
         self.datasets = {"dataset_train": data, "dataset_valid": held_out}
         self.batches = ShuffledBatches(data.tensors, net.batch_size)
-        self.held_out = held_out and ShuffledBatches(held_out.tensors, net.batch_size)
+        # In order: no random numbers are drawn, so they do not change the training.
+        self.held_out = held_out and held_out.batches(int(net.batch_size))
         self.epochs = epochs
         n_steps = epochs * len(self.batches)
         optimizers = net.optimizers_in_order()
