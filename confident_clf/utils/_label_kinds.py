@@ -10,12 +10,15 @@ from scipy.sparse import issparse
 _TO_STRINGS = "[str(label) for label in y]"
 
 
-def plain_labels(y: ArrayLike) -> np.ndarray:
+def plain_labels(y: ArrayLike | None) -> np.ndarray | None:
     """Return labels as an array of numbers, strings or dates.
 
     Nullable integers of pandas stay integers. Raise ValueError if some are missing, or
-    are of a kind that cannot name classes. What NumPy cannot read is returned as it is.
+    are of a kind that cannot name classes. None, and what NumPy cannot read, come back
+    as they are.
     """
+    if y is None:
+        return y
     if issparse(y):
         _refuse_columns(y, y.toarray())
     # Of a list, NumPy would make strings of numbers and NaN, and columns of tuples.
