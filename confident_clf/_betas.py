@@ -99,7 +99,7 @@ def score_betas(
     """
     X_train, y_train = _safe_split(estimator, X, y, train)
     X_test, y_test = _safe_split(estimator, X, y, test, train)
-    params = params_of_rows(X, params, train)
+    params = params_of_rows(X, params, train, y_train)
     n_epochs = max(1, estimator.get_params()[f"{prefix}max_epochs"] // len(betas))
     going_on = {f"{prefix}warm_start": True, f"{prefix}max_epochs": n_epochs}
     scores = []

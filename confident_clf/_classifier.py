@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The classifier: validate X and y, train a net, predict with it."""
 
-from copy import copy
+from copy import copy, deepcopy
 from numbers import Integral, Real
 from os import PathLike
 
@@ -17,7 +17,6 @@ from confident_clf._samples import (
     encode_labels,
     find_classes,
     find_input_shape,
-    hold_back,
     split_ood_rows,
     to_tensor,
     validate_more,
@@ -27,14 +26,21 @@ from confident_clf._samples import (
     without_ood_label,
 )
 from confident_clf._training._augment import AUGMENTATIONS
+from confident_clf._training._callbacks import own_callbacks, shared_parts
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
 from confident_clf._training._collapse import warn_of_collapse, warn_of_few_steps
 from confident_clf._training._compile import check_compiler
 from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
 from confident_clf._training._make_net import make_net, step_params
-from confident_clf._training._net import JointNet
+from confident_clf._training._net import ODDS_OF_UNKNOWN, JointNet
 from confident_clf._training._schedules import SCHEDULES, resolve_schedule
+from confident_clf._validation import (
+    NOTHING,
+    Validation,
+    check_validation,
+    hold_back,
+)
 from confident_clf.scores import OODScore
 from confident_clf.scores._logits import spread_reject
 from confident_clf.scores._make_score import SCORES, make_score, same_score
@@ -48,10 +54,6 @@ from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._unchanged import unchanged_on_error
-
-# Training shows as many OOD samples as known ones. In use they are rarer:
-# `predict_proba` takes one sample in 20 to be unknown.
-ODDS_OF_UNKNOWN = 1 / 19
 
 
 class ConfidentClassifier(ClassifierMixin, BaseEstimator):
@@ -132,11 +134,12 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         batch of the same shape, such as a transform of torchvision, which draws once
         for a batch.
     early_stopping : bool, default=False
-        Whether `fit` holds some training samples back, stops when the cross entropy
-        there has not fallen for `n_iter_no_change` epochs, and goes back to the best
-        classifier.
+        Whether `fit` holds some training samples back, or takes those given as `X_val`
+        and `y_val`, stops when the cross entropy there has not fallen for
+        `n_iter_no_change` epochs, and goes back to the best classifier.
     validation_fraction : float, default=0.1
-        Share of the samples of each class to hold back for `early_stopping`.
+        Share of the samples of each class to hold back for `early_stopping`; of the
+        groups, if `fit` is given `groups`. A class with a single row is trained on.
     n_iter_no_change : int, default=10
         Epochs to wait for a better classifier, for `early_stopping`.
     ood_label : object, default=None
@@ -167,7 +170,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         takes half a minute or more. Meant for GPUs; on the processors tried it was
         slower. Predictions do not use the compiled code.
     callbacks : list of skorch callbacks or None, default=None
-        Copied before use.
+        Copied before use; the copies write to the same logs and files. The user guide
+        says which callbacks work.
     warm_start : bool, default=False
         Whether another `fit` continues with the trained networks, for `max_epochs` more
         epochs. `lr`, `beta`, `compile`, `batch_size`, `max_epochs`, `lr_schedule`,
@@ -281,6 +285,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
+    # As scikit-learn's searches do not ask who needs groups, they go to splitters only
+    # unless set_fit_request(groups=True) is called.
+    __metadata_request__fit = {"groups": False}
+
     def __init__(
         self,
         module=None,
@@ -348,7 +356,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, X_ood=None):
+    def fit(self, X, y, X_ood=None, *, X_val=None, y_val=None, groups=None):
         """Train classifier and source on the data.
 
         Parameters
@@ -361,6 +369,16 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             Labels of any kind; rows labelled `ood_label` are OOD samples.
         X_ood : array-like of shape (m, ...) or None, default=None
             OOD samples for a source that needs them, in the shape and units of `X`.
+        X_val : array-like of shape (k, ...) or None, default=None
+            Samples to validate on after every epoch, in the shape and units of `X`.
+            With `early_stopping`, none of X is then held back. Callbacks can use them.
+            In a pipeline the steps before do not transform them, unless it has
+            ``transform_input=["X_val"]``.
+        y_val : array-like of shape (k,) or None, default=None
+            Their labels, which must be in y; rows labelled `ood_label` are left out.
+        groups : array-like of shape (n,) or None, default=None
+            Groups of the rows of X that `early_stopping` holds back as a whole, such as
+            the patient of each row. `validation_fraction` is then the share of groups.
 
         Returns
         -------
@@ -373,7 +391,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             Before any training. If a parameter is out of range; if X is not finite or
             has a wrong shape; if there is only one class; if the source needs OOD rows
             and gets none, or the other way round; if a network does not fit the data;
-            if the checkpoint is broken or belongs to another fit.
+            if a callback cannot work; if the checkpoint is broken or belongs to another
+            fit.
         DivergenceError
             If a loss, a gradient or a weight is no longer finite. Its attribute
             `classifier` is the classifier after the last finished epoch.
@@ -383,9 +402,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         check_checkpoint(self.checkpoint, warm_start=self.warm_start)
         with unchanged_on_error(self):
             if self.warm_start and hasattr(self, "net_"):
-                self._continue(X, y, X_ood)
+                self._continue(X, y, X_ood, Validation(X_val, y_val, groups))
             else:
-                self._start(X, y, X_ood)
+                self._start(X, y, X_ood, Validation(X_val, y_val, groups))
         return self
 
     @pinned
@@ -438,10 +457,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             elif classes is None:
                 raise ValueError("classes must be given in the first partial_fit.")
             else:
-                self._start(X, y, X_ood, classes, one_pass=True)
+                self._start(X, y, X_ood, classes=classes, one_pass=True)
         return self
 
-    def _start(self, X, y, X_ood, classes=None, one_pass=False):
+    def _start(self, X, y, X_ood, validation=NOTHING, classes=None, one_pass=False):
         """Train a new net."""
         device = resolve_device(self.device)
         X, y = validate_training(self, X, y)
@@ -449,35 +468,39 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.input_shape_ = find_input_shape(X, self.image_shape)
         warn_of_scale(X, self.input_shape_)
         regime = make_regime(self, self.input_shape_)
+        labels = y
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, regime.source)
         self.classes_ = find_classes(y if classes is None else classes)
         y = encode_labels(y, self.classes_)
+        validation = check_validation(self, validation, labels)
         seed = draw_seed(self.random_state)
-        checkpoints = open_checkpoints(self, device, seed, X=X, y=y, X_ood=X_ood)
+        arrays = {"X": X, "y": y, "X_ood": X_ood, **validation.arrays()}
+        checkpoints = open_checkpoints(self, device, seed, **arrays)
         with seeded(seed if checkpoints is None else checkpoints.seed, device):
             net = make_net(self, X, regime, device)
-            self._train(net, X, y, X_ood, one_pass, checkpoints)
+            self._train(net, X, y, X_ood, validation, one_pass, checkpoints)
 
-    def _continue(self, X, y, X_ood, one_pass=False):
+    def _continue(self, X, y, X_ood, validation=NOTHING, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
         source = self.net_.source
         regime = make_regime(self, self.input_shape_)
         check_same_kind(self, regime, self.net_)
         X, y = validate_more(self, X, y)
+        validation = check_validation(self, validation, y)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
         y = encode_labels(y, self.classes_)
         net = self.net_.copy().set_params(**step_params(self, regime.beta))
         seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
-            self._train(net, X, y, X_ood, one_pass)
+            self._train(net, X, y, X_ood, validation, one_pass)
 
-    def _train(self, net, X, y, X_ood, one_pass, checkpoints=None):
+    def _train(self, net, X, y, X_ood, validation, one_pass, checkpoints=None):
         """Train the net, for one pass or a whole fit, and fit the score on it."""
         check_compiler(net.dynamo, net.device)
         self._check_method(net, X)
         try:
             with one_thread(net.single_thread):
-                X_train, y_train, plan = self._plan(X, y, one_pass)
+                X_train, y_train, plan = self._plan(X, y, validation, one_pass)
                 train(
                     net,
                     to_tensor(X_train, self.input_shape_),
@@ -496,7 +519,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             warn_of_few_steps(net.history)
             warn_of_collapse(net.history)
 
-    def _plan(self, X, y, one_pass):
+    def _plan(self, X, y, validation, one_pass):
         """Return the rows to train on, their labels, and for how long to train."""
         if one_pass:
             return X, y, {"epochs": 1}
@@ -504,12 +527,14 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             "epochs": self.max_epochs,
             "lr_schedule": resolve_schedule(self.lr_schedule),
         }
+        X_val, y_val, groups = validation
         if self.early_stopping:
-            X, X_valid, y, y_valid = hold_back(
-                X, y, self.validation_fraction, len(self.classes_)
-            )
-            plan["valid"] = to_tensor(X_valid, self.input_shape_), as_tensor(y_valid)
             plan["patience"] = self.n_iter_no_change
+            if X_val is None:
+                train, valid = hold_back(y, self.validation_fraction, groups)
+                X, X_val, y, y_val = X[train], X[valid], y[train], y[valid]
+        if X_val is not None:
+            plan["valid"] = to_tensor(X_val, self.input_shape_), as_tensor(y_val)
         return X, y, plan
 
     def _keep(self, net, X, y):
@@ -716,6 +741,20 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """Raise ValueError if the net lacks what the method needs."""
         few = X[:4].reshape(-1, *self.input_shape_)
         make_score(self.method).check(self._view(net), few)
+
+    def __sklearn_clone__(self):
+        """Copy the callbacks as `fit` does: scikit-learn cannot copy an open log."""
+        bare = copy(self)
+        bare.callbacks = None
+        bare = super(ConfidentClassifier, bare).__sklearn_clone__()
+        return bare.set_params(callbacks=own_callbacks(self.callbacks))
+
+    def __deepcopy__(self, memo):
+        """Copy everything, but share with the callbacks what they write to."""
+        memo |= shared_parts(self.callbacks)
+        memo[id(self)] = twin = type(self).__new__(type(self))
+        vars(twin).update(deepcopy(vars(self), memo))
+        return twin
 
     def _fitted_score(self, method) -> OODScore:
         """Return the score that `method` means, fitted if it has to be."""

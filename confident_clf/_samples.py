@@ -11,17 +11,14 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from confident_clf.utils._labels import (
-    check_class_labels,
-    check_one_label_each,
-    is_ood_label,
-)
+from confident_clf.utils._dates import refuse_dates
+from confident_clf.utils._label_kinds import plain_labels
+from confident_clf.utils._labels import check_class_labels, is_ood_label
 from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_tensor
 
@@ -77,7 +74,7 @@ class SampleFormat(NamedTuple):
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y of a first fit as arrays; set the number and names of features."""
     X = _with_dtype(X)
-    check_one_label_each(y)
+    y = plain_labels(y)
     with np.errstate(over="ignore"):  # a value that becomes infinite is refused
         X, y = validate_data(
             estimator,
@@ -94,8 +91,7 @@ def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
 def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y to continue training with, checked against those of `fit`."""
     X = validate_samples(estimator, X, ensure_min_samples=2)
-    check_one_label_each(y)
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(plain_labels(y), warn=True)
     check_consistent_length(X, y)
     return X, y
 
@@ -115,7 +111,7 @@ def validate_samples(estimator, X, **options) -> np.ndarray:
 
 def _check_like_fit(estimator, X, name: str, **options) -> np.ndarray:
     """Return samples as an array of the format seen in `fit`."""
-    X = _with_dtype(X)
+    X = _with_dtype(X, name)
     options |= _conversion(X, estimator.image_shape)
     with np.errstate(over="ignore"):
         X = check_array(X, input_name=name, **options)
@@ -130,8 +126,9 @@ def _conversion(X, image_shape) -> dict:
     return {"dtype": dtype, "order": "C", "allow_nd": True}
 
 
-def _with_dtype(X):
+def _with_dtype(X, name: str = "X"):
     """Return lists and tensors as arrays: their dtype tells pixels from floats."""
+    refuse_dates(X, name)
     is_list = isinstance(X, (list, tuple))
     if not is_list and hasattr(getattr(X, "dtype", np.dtype(float)), "kind"):
         return X
@@ -215,8 +212,7 @@ def split_ood_rows(estimator, X, y, X_ood, source, more: bool = False):
                 f"X_ood was given, but ood_source={estimator.ood_source!r} does not "
                 "use it. Set ood_source='explicit', or leave X_ood out."
             )
-        _check_names(estimator, X_ood)
-        X_ood = _check_like_fit(estimator, X_ood, "X_ood")
+        X_ood = check_others(estimator, X_ood, "X_ood")
     is_ood = is_ood_label(y, estimator.ood_label)
     if is_ood.any():
         labelled = X[is_ood] if X_ood is None else _concatenate(X[is_ood], X_ood)
@@ -235,15 +231,21 @@ def split_ood_rows(estimator, X, y, X_ood, source, more: bool = False):
     return X, y, X_ood if uses_ood_rows else None
 
 
-def _check_names(estimator, X_ood) -> None:
-    """Raise ValueError if the columns of X_ood have other names than those of X."""
-    names = _get_feature_names(X_ood)
+def check_others(estimator, samples, name: str) -> np.ndarray:
+    """Return samples other than X as an array, checked to be like those of `fit`."""
+    _check_names(estimator, samples, name)
+    return _check_like_fit(estimator, samples, name)
+
+
+def _check_names(estimator, samples, name: str) -> None:
+    """Raise ValueError if the columns of samples have other names than those of X."""
+    names = _get_feature_names(samples)
     known = getattr(estimator, "feature_names_in_", None)
     if names is None or known is None or np.array_equal(names, known):
         return
     raise ValueError(
-        f"X_ood has the columns {names[:10].tolist()}, X {known[:10].tolist()}. "
-        "Give X_ood the columns of X, in their order."
+        f"{name} has the columns {names[:10].tolist()}, X {known[:10].tolist()}. "
+        f"Give {name} the columns of X, in their order."
     )
 
 
@@ -270,37 +272,22 @@ def find_classes(labels) -> np.ndarray:
 
 def without_ood_label(labels, ood_label) -> np.ndarray:
     """Return the labels that are classes."""
-    labels = column_or_1d(labels)
+    labels = column_or_1d(plain_labels(labels))
     return labels[~is_ood_label(labels, ood_label)]
 
 
-def encode_labels(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def encode_labels(y: np.ndarray, classes: np.ndarray, name: str = "y") -> np.ndarray:
     """Return the labels as 0 to K - 1; raise ValueError if one is not a class."""
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
+        remedy = "Name all classes in the first call."
+        if name != "y":
+            remedy = "Leave these rows out, or train on such rows too."
         raise ValueError(
-            f"y has labels {unknown.tolist()[:10]} that are not among the classes "
-            f"{classes.tolist()[:10]}. Name all classes in the first call."
+            f"{name} has labels {unknown.tolist()[:10]} that are not among the classes "
+            f"{classes.tolist()[:10]}. {remedy}"
         )
     return np.searchsorted(classes, y)
-
-
-def hold_back(X, y, validation_fraction: float, n_classes: int):
-    """Return X, X to validate on, y, y to validate on: a share of each class.
-
-    Raises ValueError if a part would lack a class.
-    """
-    n_valid = math.ceil(validation_fraction * len(y))
-    n_train = len(y) - n_valid
-    counts = np.bincount(y, minlength=n_classes)
-    if min(n_valid, n_train) < len(counts) or counts.min() < 2:
-        raise ValueError(
-            f"early_stopping with validation_fraction={validation_fraction} would "
-            f"train on {n_train} samples and validate on {n_valid}, of {len(counts)} "
-            f"classes of which the smallest has {counts.min()}. Both parts need each "
-            "class: use more samples, or early_stopping=False."
-        )
-    return train_test_split(X, y, test_size=n_valid, stratify=y)
 
 
 def to_tensor(X: np.ndarray | None, input_shape: tuple[int, ...]) -> Tensor | None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
-from sklearn.model_selection import BaseCrossValidator, StratifiedShuffleSplit, check_cv
+from sklearn.model_selection import StratifiedShuffleSplit, check_cv
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
@@ -35,7 +35,11 @@ from confident_clf.scores._make_score import SCORES
 from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._labels import check_labels, labels_to_learn
 from confident_clf.utils._params import params_named, resolve_beta
-from confident_clf.utils._routing import fit_and_split_router, route_fit_params
+from confident_clf.utils._routing import (
+    fit_and_split_router,
+    refuse_groups,
+    route_fit_params,
+)
 from confident_clf.utils._seeding import draw_seed
 from confident_clf.utils._sklearn import (
     HasMethods,
@@ -44,7 +48,7 @@ from confident_clf.utils._sklearn import (
     _safe_indexing,
 )
 
-# If a class has fewer rows than this, no class is held out.
+# A class with fewer rows than this is not held out.
 _MIN_ROWS = 4
 
 
@@ -80,10 +84,12 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         The training and test parts that betas are scored on, as in
         :func:`sklearn.model_selection.check_cv`. None holds out a third of the n
         classes at a time, rounded up, until each class was held out once:
-        ``LeaveClassesOut(ceil(n / 3), test_size=0.3)``. With two classes, or if a class
-        has fewer than four rows, no class is held out. There are then two stratified
-        splits, each training on half of the rows. With ``cv=None``, all training parts
-        contain the rows labelled `ood_label`, if the estimator has that parameter.
+        ``LeaveClassesOut(ceil(n / 3), test_size=0.3)``. Classes with fewer than four
+        rows do not count: their rows are in all training parts and in no test part. If
+        fewer than three classes are left, no class is held out. There are then two
+        stratified splits, each training on half of the rows of every class that has two
+        or more. With ``cv=None``, all training parts also contain the rows labelled
+        `ood_label`, if the estimator has that parameter.
     scoring : str, callable or None, default=None
         The score to choose by, where greater is better, as in
         :func:`sklearn.model_selection.cross_val_score`. None means
@@ -196,8 +202,9 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels.
         **params : dict
-            Parameters of the estimator's `fit`, as in :meth:`OODDetector.fit`. Those
-            with one value per row are split with the rows; `X_ood` never is.
+            Parameters of the estimator's `fit`, and `groups` for the splitter `cv`, as
+            in :meth:`OODDetector.fit`. Those with one value per row are split with the
+            rows; `X_ood`, `X_val` and `y_val` never are.
 
         Returns
         -------
@@ -271,13 +278,8 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if self.cv is not None:
             cv = check_cv(self.cv, y, classifier=True)
             return list(cv.split(X, y, **split_params))
-        is_class = np.isin(y, labels)
-        rows, others = np.flatnonzero(is_class), np.flatnonzero(~is_class)
-        cv = _default_splitter(y[rows], seed)
-        return [
-            (np.append(rows[train], others), rows[test])
-            for train, test in cv.split(rows, y[rows])
-        ]
+        refuse_groups(split_params, None, "cv=GroupKFold()")
+        return _default_splits(y, labels, seed)
 
     def _scorer(
         self, estimator: BaseEstimator, X: ArrayLike, y: np.ndarray, splits: list
@@ -437,13 +439,30 @@ def _without_checkpoint(estimator: BaseEstimator, prefix: str) -> BaseEstimator:
     return clone(estimator).set_params(**unset)
 
 
-def _default_splitter(y: np.ndarray, seed: int) -> BaseCrossValidator:
-    """Return a splitter whose training parts have 1.4 times the rows of y at most."""
-    counts = np.unique(y, return_counts=True)[1]
-    if len(counts) == 2 or counts.min() < _MIN_ROWS:
-        return StratifiedShuffleSplit(2, test_size=0.5, random_state=seed)
-    n_held_out = ceil(len(counts) / 3)
-    return LeaveClassesOut(n_held_out, test_size=0.3, random_state=seed)
+def _default_splits(y: np.ndarray, labels: np.ndarray, seed: int) -> list:
+    """Return the rows of training and test parts; rare classes are trained on only.
+
+    The training parts have 1.4 times the rows of y at most.
+    """
+    counts = np.array([np.sum(y == label) for label in labels])
+    common = labels[counts >= _MIN_ROWS]
+    if len(common) >= 3:
+        n_held_out = ceil(len(common) / 3)
+        cv = LeaveClassesOut(n_held_out, test_size=0.3, random_state=seed)
+    else:
+        common = labels[counts >= 2]
+        cv = StratifiedShuffleSplit(2, test_size=0.5, random_state=seed)
+    if not len(common):
+        raise ValueError(
+            f"Each of the {len(labels)} classes has one row only, so no beta can be "
+            "tested. Add rows, or choose beta yourself with a ConfidentClassifier."
+        )
+    is_common = np.isin(y, common)
+    rows, others = np.flatnonzero(is_common), np.flatnonzero(~is_common)
+    return [
+        (np.append(rows[train], others), rows[test])
+        for train, test in cv.split(rows, y[rows])
+    ]
 
 
 def _results(betas: np.ndarray, scores: np.ndarray) -> dict:

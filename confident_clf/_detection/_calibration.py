@@ -5,6 +5,7 @@ The functions take the detector, as scikit-learn's ``validate_data(estimator, X)
 and read its parameters only.
 """
 
+import warnings
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -29,23 +30,29 @@ from confident_clf._detection._conformal import (
 from confident_clf._detection._order import warn_of_inversion
 from confident_clf.utils._labels import is_known, labels_to_learn
 from confident_clf.utils._params import params_of_rows
-from confident_clf.utils._routing import route_fit_params
+from confident_clf.utils._rare import keep_classes
+from confident_clf.utils._routing import refuse_groups, route_fit_params
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing, _safe_split
 
 
 class Calibrated(NamedTuple):
-    """A fitted estimator, and sorted confidences for each of its thresholds."""
+    """A fitted estimator, sorted confidences for each threshold, classes left out."""
 
     estimator: BaseEstimator
     groups: list[np.ndarray]  # one, or with per_class one for each class
+    left_out: np.ndarray
 
 
 class _Scored(NamedTuple):
-    """A fitted estimator, and each calibration row's confidence and predicted class."""
+    """A fitted estimator, and each calibration row's confidence and predicted class.
+
+    `left_out` are the labels of rows that did not calibrate.
+    """
 
     estimator: BaseEstimator
     confidence: np.ndarray
     predicted: np.ndarray  # zeros without per_class
+    left_out: np.ndarray
 
 
 def calibrate(
@@ -58,7 +65,8 @@ def calibrate(
     score_rows = _score_frozen if is_frozen(detector) else _fit_and_score
     scored = score_rows(detector, X, y, params)
     _check_enough(detector, len(scored.confidence))
-    return Calibrated(scored.estimator, _group(detector, scored))
+    _warn_of_left_out(scored.left_out)
+    return Calibrated(scored.estimator, _group(detector, scored), scored.left_out)
 
 
 def is_frozen(detector: BaseEstimator) -> bool:
@@ -89,7 +97,7 @@ def _score_frozen(
         _check_enough_of_each(detector, estimator.classes_, y)
     confidence, predicted = _score(detector, estimator, X)
     warn_of_inversion(estimator, X, confidence, detector.method)
-    return _Scored(estimator, confidence, predicted)
+    return _Scored(estimator, confidence, predicted, np.array([]))
 
 
 def _fit_and_score(
@@ -101,7 +109,12 @@ def _fit_and_score(
     keep is fitted on all rows.
     """
     params, split_params = route_fit_params(detector, params)
+    if _holds_out_a_share(detector):
+        refuse_groups(split_params, detector.cv, "cv=GroupKFold()")
     splits = list(_splitter(detector, y).split(X, y, **split_params))
+    left_out = []
+    if _holds_out_a_share(detector) and _has_classes(detector, y):
+        splits, left_out = _keep_rare(detector, y, *splits[0])
     _check_splits(detector, y, [held_out for _, held_out in splits])
     confidences, predicted = [], []
     for train, held_out in splits:
@@ -109,11 +122,18 @@ def _fit_and_score(
         scored = _fit_and_score_split(detector, X, y, params, train, held_out, is_first)
         confidences.append(scored.confidence)
         predicted.append(scored.predicted)
+        left_out.extend(scored.left_out)
     estimator = scored.estimator
     if not _holds_out_a_share(detector):
         estimator = to_be_fitted(detector.estimator, detector.method)
         estimator.fit(X, y, **params)
-    return _Scored(estimator, np.concatenate(confidences), np.concatenate(predicted))
+    return _Scored(
+        estimator,
+        np.concatenate(confidences),
+        np.concatenate(predicted),
+        # Others are labels that the estimator itself set aside.
+        np.intersect1d(left_out, getattr(estimator, "classes_", [])),
+    )
 
 
 def _fit_and_score_split(
@@ -128,14 +148,46 @@ def _fit_and_score_split(
     """Fit on some rows; score the held-out rows whose label is a class."""
     estimator = to_be_fitted(detector.estimator, detector.method)
     X_train, y_train = _safe_split(estimator, X, y, train)
-    estimator.fit(X_train, y_train, **params_of_rows(X, params, train))
+    estimator.fit(X_train, y_train, **params_of_rows(X, params, train, y_train))
     X_held_out, y_held_out = _safe_split(estimator, X, y, held_out, train)
     confidence, predicted = _score(detector, estimator, X_held_out)
     known = is_known(estimator, y_held_out, len(confidence))
     if warns:
         rows = _safe_indexing(X_held_out, np.flatnonzero(known))
         warn_of_inversion(estimator, rows, confidence[known], detector.method)
-    return _Scored(estimator, confidence[known], predicted[known])
+    left_out = [] if known.all() else np.ravel(y_held_out)[~known]
+    return _Scored(estimator, confidence[known], predicted[known], left_out)
+
+
+def _has_classes(detector: BaseEstimator, y: ArrayLike | None) -> bool:
+    """Return whether y has one label for each row, which a classifier will learn."""
+    return is_classifier(detector.estimator) and y is not None and np.size(y) == len(y)
+
+
+def _keep_rare(
+    detector: BaseEstimator, y: ArrayLike, train: np.ndarray, held_out: np.ndarray
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], list]:
+    """Return the split in which every class is trained on, and the classes it moved.
+
+    None of the moved classes has rows that calibrate. So the others calibrate as if the
+    moved ones did not exist, and their guarantee stays.
+    """
+    classes = labels_to_learn(detector.estimator, y)
+    y = np.ravel(y)
+    moved = np.setdiff1d(np.intersect1d(y[held_out], classes), y[train])
+    return [keep_classes(train, held_out, y)], moved.tolist()
+
+
+def _warn_of_left_out(left_out: np.ndarray) -> None:
+    """Warn of classes without a guarantee, in the same words for the same classes."""
+    if len(left_out):
+        warnings.warn(
+            f"The classes {left_out[:10].tolist()} have too few rows to calibrate "
+            "with: the detector knows them, but promises nothing for them. Add rows of "
+            "these classes; uncalibrated_classes_ has their labels.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _score(
@@ -176,8 +228,9 @@ def _check_splits(
     """Raise ValueError if too few rows are held out, before anything is fitted."""
     _check_enough(detector, sum(map(len, held_out)))
     if detector.per_class and y is not None:
+        classes = labels_to_learn(detector.estimator, y)
         y = _safe_indexing(y, np.concatenate(held_out))
-        _check_enough_of_each(detector, labels_to_learn(detector.estimator, y), y)
+        _check_enough_of_each(detector, classes, y)
 
 
 def _check_enough_of_each(

@@ -107,6 +107,9 @@ class OODDetector(
     threshold_ : float or ndarray of shape (n_classes,)
         Smallest confidence, as given by `score_samples`, that is accepted: one of
         `calibration_scores_`; with `per_class`, one for each class.
+    uncalibrated_classes_ : ndarray
+        Classes that were too rare to calibrate with; usually empty. The guarantee does
+        not hold for samples of these.
 
     See Also
     --------
@@ -125,6 +128,10 @@ class OODDetector(
 
     The rows of a float `cv` are not stratified. Fixing how many of each class calibrate
     would end the guarantee: a class too rare to be drawn could be rejected entirely.
+    If all rows of a class are drawn, the classifier would not learn it. These rows are
+    trained on instead, none of them calibrates, and a warning names the class. The
+    guarantee is then for samples of the other classes. For these it holds as before,
+    because which rows move does not depend on theirs.
 
     This is not an :class:`~sklearn.base.OutlierMixin`, because outlier detectors are
     fitted without labels. `predict` and `decision_function` have the same meaning.
@@ -200,7 +207,8 @@ class OODDetector(
         **params : dict
             Parameters of the estimator's `fit`, such as ``X_ood``; of a pipeline as
             ``step__X_ood``, or by metadata routing where that is enabled. Those with
-            one value per row are split with the rows; `X_ood` never is.
+            one value per row are split with the rows; `X_ood`, `X_val` and `y_val`
+            never are. `groups` go to the splitter `cv`, as in scikit-learn's searches.
 
         Returns
         -------
@@ -214,14 +222,15 @@ class OODDetector(
             is not a classifier.
         ValueError
             If there are too few rows for `target_tpr`, or too few of a class with
-            `per_class`; if a confidence is NaN; or if a label is not among the classes
-            of a frozen estimator.
+            `per_class`; if there are `groups` and `cv` is a float; if a confidence is
+            NaN; or if a label is not among the classes of a frozen estimator.
         """
-        estimator, groups = calibrate(self, X, y, params)
+        estimator, groups, left_out = calibrate(self, X, y, params)
         thresholds = [conformal_threshold(group, self.target_tpr) for group in groups]
         sizes = [len(group) for group in groups]
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.estimator_ = estimator
+        self.uncalibrated_classes_ = left_out
         self._method = self.method  # the thresholds are of its scores
         self.calibration_scores_ = groups if self.per_class else groups[0]
         self.n_calibration_ = np.array(sizes) if self.per_class else sizes[0]

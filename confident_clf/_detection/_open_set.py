@@ -17,7 +17,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from confident_clf._detection._calibration import is_frozen
 from confident_clf._detection._detector import OODDetector
 from confident_clf.utils._errstate import usual_errors
-from confident_clf.utils._labels import check_labels, check_same_kind, labels_to_learn
+from confident_clf.utils._labels import (
+    check_labels,
+    check_same_kind,
+    common_dtype,
+    labels_to_learn,
+)
 from confident_clf.utils._sklearn import _fit_context
 
 
@@ -66,6 +71,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Classes of `estimator_`; `unknown_label` is not among them.
     threshold_ : float or ndarray of shape (n_classes,)
         Smallest confidence, as given by `score_samples`, that gets a class.
+    uncalibrated_classes_ : ndarray
+        Classes that were too rare to calibrate with, as in :class:`OODDetector`.
     n_features_in_ : int
         Number of features seen during `fit`, for two-dimensional X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -152,8 +159,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If `estimator` is not a classifier, or lacks what the score is computed
             from.
         ValueError
-            Before anything is fitted, if `unknown_label` is a label in y, or if one of
-            them is a string and the other is not. Also as in :meth:`OODDetector.fit`.
+            Before anything is fitted, if `unknown_label` is a label in y, if one of
+            them is a string and the other is not, or if no dtype holds all of them
+            exactly. Also as in :meth:`OODDetector.fit`.
         """
         if not is_classifier(self.estimator):
             raise TypeError(
@@ -170,6 +178,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator_ = detector.estimator_
         self.classes_ = detector.classes_
         self.threshold_ = detector.threshold_
+        self.uncalibrated_classes_ = detector.uncalibrated_classes_
         self._unknown_label = self.unknown_label
         return self
 
@@ -207,10 +216,10 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             else `unknown_label`.
         """
         check_is_fitted(self)
-        accepted = self.detector_.predict(X) == 1
-        # An array, as -1 alone would become 255 among labels that are uint8.
-        unknown = np.array([self._unknown_label])
-        return np.where(accepted, self.estimator_.predict(X), unknown)
+        refused = self.detector_.predict(X) != 1
+        dtype = common_dtype(np.asarray(self.classes_), self._unknown_label)
+        unknown = np.array(self._unknown_label, dtype=dtype)
+        return np.where(refused, unknown, self.estimator_.predict(X).astype(dtype))
 
     @available_if(_has_predict_proba)
     @usual_errors
@@ -297,3 +306,9 @@ def check_unknown_label(unknown_label: float | str, classes: np.ndarray) -> None
             "ood_label of a ConfidentClassifier."
         )
     check_same_kind("unknown_label", unknown_label, classes)
+    if common_dtype(classes, unknown_label) is None:
+        raise ValueError(
+            f"unknown_label={unknown_label!r} and labels of {classes.dtype}, such as "
+            f"{classes.tolist()[-1]!r}, do not fit into one dtype exactly. Pass an "
+            "unknown_label of the dtype of the labels, or make the labels strings."
+        )

@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from skorch.dataset import Dataset
 from torch import Tensor
 
 # Rows to copy at once, in bytes.
@@ -22,6 +23,22 @@ def resident(tensors: Sequence[Tensor], device: str | torch.device) -> Sequence[
     if 2 * sum(tensor.nbytes for tensor in tensors) > free:
         return tensors
     return [tensor.to(device) for tensor in tensors]
+
+
+class Samples(Dataset):
+    """Samples and labels as tensors; callbacks of skorch find them in `X` and `y`."""
+
+    def __init__(self, x: Tensor, y: Tensor):
+        super().__init__(x, y)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Samples and labels, as in a TensorDataset."""
+        return self.X, self.y
+
+    def batches(self, size: int) -> list[tuple[Tensor, Tensor]]:
+        """Return batches in order; they are views."""
+        return list(zip(self.X.split(size), self.y.split(size), strict=True))
 
 
 class ShuffledBatches:

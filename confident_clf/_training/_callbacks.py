@@ -3,8 +3,21 @@
 
 import sys
 from copy import deepcopy
+from types import MethodType
 
-from skorch.callbacks import Callback, PrintLog
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    LoadInitState,
+    PrintLog,
+    TrainEndCheckpoint,
+)
+from torch import Tensor
+
+# Methods of things that are written to: files, loggers, clients of a tracker.
+_WRITES = ("write", "log", "log_metric", "log_scalar", "add_scalar")
+# Where skorch's loggers keep what they write to.
+_LOGS = ("writer", "wandb_run", "run", "run_", "client", "client_", "experiment")
 
 
 class QuietPrintLog(PrintLog):
@@ -25,16 +38,58 @@ def own_callbacks(callbacks):
     Raises TypeError for an item that is not a callback, a class of one, None, or a pair
     of a name and one of these.
     """
-    for item in callbacks or ():
-        is_pair = isinstance(item, (tuple, list)) and len(item) == 2
-        callback = item[1] if is_pair else item
+    for item, callback in zip(callbacks or (), _without_names(callbacks), strict=True):
         kind = callback if isinstance(callback, type) else type(callback)
         if callback is not None and not issubclass(kind, Callback):
             raise TypeError(
                 "callbacks must hold callbacks of skorch, or pairs (name, callback); "
                 f"got {item!r}."
             )
-    return deepcopy(callbacks)
+    return deepcopy(callbacks, shared_parts(callbacks))
+
+
+def shared_parts(callbacks) -> dict[int, object]:
+    """Return what copies of callbacks share with them: the second argument of deepcopy.
+
+    A copy writes to the same files, loggers and runs of a tracker, because that is
+    where the user looks for the log. What cannot be copied, such as a lock, is shared
+    too.
+    """
+    shared = {}
+    for callback in _without_names(callbacks):
+        for name, value in getattr(callback, "__dict__", {}).items():
+            if isinstance(value, MethodType):  # a sink, such as logger.info
+                name, value = "writer", value.__self__
+            is_callback = isinstance(value, (Callback, type))
+            if not is_callback and (_is_log(name, value) or _is_stuck(name, value)):
+                shared[id(value)] = value
+    return shared
+
+
+def _is_log(name: str, value: object) -> bool:
+    """Return whether an attribute of a callback is something that it writes to."""
+    if value is None or isinstance(value, (str, Tensor)):  # a tensor has a logarithm
+        return False
+    return name in _LOGS or any(hasattr(value, method) for method in _WRITES)
+
+
+def _is_stuck(name: str, value: object) -> bool:
+    """Return whether an attribute that the user has set cannot be copied."""
+    if name.endswith("_"):  # learnt in a fit
+        return False
+    try:
+        deepcopy(value)
+    except Exception:  # objects raise what they like
+        return True
+    return False
+
+
+def _without_names(callbacks) -> list:
+    """Return the callbacks of a list that may hold pairs of a name and a callback."""
+    return [
+        item[1] if isinstance(item, (tuple, list)) and len(item) == 2 else item
+        for item in callbacks or ()
+    ]
 
 
 def any_overrides(named_callbacks: list[tuple[str, Callback]], *methods: str) -> bool:
@@ -43,4 +98,15 @@ def any_overrides(named_callbacks: list[tuple[str, Callback]], *methods: str) ->
         getattr(type(callback), method) is not getattr(Callback, method)
         for _, callback in named_callbacks
         for method in methods
+    )
+
+
+def look_at_batches(named_callbacks: list[tuple[str, Callback]]) -> bool:
+    """Return whether a callback needs the history of batches.
+
+    Those that write files can have figures of the last batch in their names.
+    """
+    writers = Checkpoint, TrainEndCheckpoint, LoadInitState
+    return any_overrides(named_callbacks, "on_batch_begin", "on_batch_end") or any(
+        isinstance(callback, writers) for _, callback in named_callbacks
     )

@@ -8,15 +8,20 @@ from copy import deepcopy
 import torch
 from skorch.callbacks import EarlyStopping
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
 from confident_clf._networks._head import find_head
-from confident_clf._training._batches import EpochMeans, ShuffledBatches, resident
-from confident_clf._training._callbacks import any_overrides
+from confident_clf._training._batches import (
+    EpochMeans,
+    Samples,
+    ShuffledBatches,
+    resident,
+)
+from confident_clf._training._callbacks import look_at_batches
 from confident_clf._training._checkpoints import Checkpoints
 from confident_clf._training._compile import compiled
 from confident_clf._training._divergence import DivergenceError, check_weights, located
 from confident_clf._training._net import JointNet, StopTraining
+from confident_clf._training._refused_callbacks import check_callbacks
 from confident_clf._training._schedules import ScheduledRates
 from confident_clf._training._state import restore, state_of
 from confident_clf.utils._compute import autocast
@@ -43,17 +48,19 @@ def train(
     last one. Ctrl-C is passed on. After a DivergenceError the net is as it was after
     the last finished epoch.
     """
+    check_callbacks(net.callbacks_, valid is not None, lr_schedule is not None)
     source = net.source and net.source_
     prepare_source(net, x, x_ood, resumes=_has_state(checkpoints))
-    data = TensorDataset(*resident((x, y), net.device))
-    held_out = valid and TensorDataset(*resident(valid, net.device))
+    data = Samples(*resident((x, y), net.device))
+    held_out = valid and Samples(*resident(valid, net.device))
     run = Run(net, data, held_out, epochs, lr_schedule, checkpoints)
     try:
         with _early_stopping(net, patience), compiled(net.dynamo, net.module_, source):
             with suppress(StopTraining):
-                net.notify("on_train_begin", X=data, y=None)
+                net.notify("on_train_begin", X=x, y=y)
+                run.rates.follow(net.optimizers_in_order())
                 run.train_epochs(run.begin_or_resume())
-            net.notify("on_train_end", X=data, y=None)
+            net.notify("on_train_end", X=x, y=y)
             run.write_checkpoint(is_finished=True)
     except DivergenceError:
         run.undo_epoch()
@@ -108,8 +115,8 @@ class Run:
     def __init__(
         self,
         net: JointNet,
-        data: TensorDataset,
-        held_out: TensorDataset | None,
+        data: Samples,
+        held_out: Samples | None,
         epochs: int,
         lr_schedule,
         checkpoints: Checkpoints | None,
@@ -117,7 +124,8 @@ class Run:
         self.net = net
         self.datasets = {"dataset_train": data, "dataset_valid": held_out}
         self.batches = ShuffledBatches(data.tensors, net.batch_size)
-        self.held_out = held_out and ShuffledBatches(held_out.tensors, net.batch_size)
+        # In order: no random numbers are drawn, so they do not change the training.
+        self.held_out = held_out and held_out.batches(int(net.batch_size))
         self.epochs = epochs
         n_steps = epochs * len(self.batches)
         optimizers = net.optimizers_in_order()
@@ -174,7 +182,7 @@ class Run:
         """
         net, losses = self.net, EpochMeans()
         prefix = "train" if training else "valid"
-        watched = any_overrides(net.callbacks_, "on_batch_begin", "on_batch_end")
+        watched = look_at_batches(net.callbacks_)
         for number, batch in enumerate(batches, start=1):
             if position is not None:
                 position.batch = number

@@ -54,7 +54,6 @@ def new_net(
         optimizer=adamw,
         max_epochs=clf.max_epochs,
         callbacks=own_callbacks(clf.callbacks),
-        predict_nonlinearity=None,
         device=device,
         verbose=clf.verbose,
         **step_params(clf, regime.beta),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The net: a classifier and its OOD source, with one method for each player's step."""
 
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
@@ -8,13 +9,12 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.base import clone
+from sklearn.base import ClassifierMixin, clone
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 from skorch.utils import get_map_location, to_tensor
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import TensorDataset
 
 from confident_clf._networks._batch_norm import statistics_of_first
 from confident_clf._networks._head import all_results, recorded_inputs
@@ -24,7 +24,11 @@ from confident_clf._networks._inference import (
     sizes_that_round_alike,
 )
 from confident_clf._networks._trial import has_parametrizations, keeps_nothing
-from confident_clf._training._callbacks import QuietPrintLog, any_overrides
+from confident_clf._training._callbacks import (
+    QuietPrintLog,
+    any_overrides,
+    shared_parts,
+)
 from confident_clf._training._optim import descend
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.utils._compute import autocast, in_full, one_thread
@@ -34,12 +38,16 @@ from confident_clf.utils._torch import comes_from_raise
 # How many batches of OOD rows to draw at once, and how many numbers at most.
 _MOST_BATCHES, _MOST_NUMBERS = 16, 2**18
 
+# Training shows as many OOD samples as known ones. In use they are rarer:
+# `predict_proba` takes one sample in 20 to be unknown.
+ODDS_OF_UNKNOWN = 1 / 19
+
 
 class StopTraining(Exception):
     """A callback asks to end the training."""
 
 
-class JointNet(NeuralNet):
+class JointNet(ClassifierMixin, NeuralNet):
     """Classifier and out-of-distribution source, trained in turn on every batch.
 
     The players are `module_` (the classifier) with `optimizer_`, and the networks of
@@ -145,7 +153,7 @@ class JointNet(NeuralNet):
         function.
         """
         twin = type(self).__new__(type(self))
-        vars(twin).update(deepcopy(vars(self)))
+        vars(twin).update(deepcopy(vars(self), shared_parts(self.callbacks)))
         return twin
 
     def __getstate__(self):
@@ -391,12 +399,50 @@ class JointNet(NeuralNet):
         fit.
         """
         loader = super().get_iterator(dataset, training)
-        if isinstance(dataset, TensorDataset):
+        x = getattr(dataset, "X", None)
+        if isinstance(x, Tensor):
+            y = torch.zeros(len(x)) if dataset.y is None else dataset.y
             size = int(loader.batch_size)
-            return list(zip(*(t.split(size) for t in dataset.tensors), strict=True))
+            return list(zip(x.split(size), y.split(size), strict=True))
         loader.generator = torch.Generator()  # the default draws from the global one
         return loader
 
     def infer(self, x, **fit_params):
         """Return the logits of a batch, with its pixels scaled as in training."""
         return super().infer(as_float(to_tensor(x, self.device)), **fit_params)
+
+    # For callbacks, which save and score the net. The labels they get are numbers.
+
+    def save_params(self, *args, use_safetensors=False, **kwargs):
+        """Save to files; safetensors takes no weights that are laid out as images."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        if use_safetensors:
+            module = deepcopy(self.module_)
+            vars(twin)["module_"] = module.to(memory_format=torch.contiguous_format)
+        super(JointNet, twin).save_params(
+            *args, use_safetensors=use_safetensors, **kwargs
+        )
+
+    @property
+    def has_reject(self) -> bool:
+        """Whether the last output is for none of the classes."""
+        return self.ood_target == "reject" and self.source is not None
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The numbers of the classes."""
+        return np.arange(self.module.n_outputs - self.has_reject)
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probabilities of the classes."""
+        logits = torch.cat(list(self.forward_iter(X))).double()
+        if not self.has_reject:
+            return logits.softmax(dim=1).numpy()
+        logits[:, -1] += math.log(ODDS_OF_UNKNOWN)
+        p = logits.softmax(dim=1)
+        return (p[:, :-1] + p[:, -1:] / len(self.classes_)).numpy()
+
+    def predict(self, X) -> np.ndarray:
+        """Return the number of the most probable class."""
+        return self.predict_proba(X).argmax(axis=1)

@@ -25,14 +25,12 @@ def descend(
     gradients are there; it may change them. Raises DivergenceError, and moves nothing,
     if a gradient is not finite.
     """
-    parameters = [
-        p
-        for group in optimizer.param_groups
-        for p in group["params"]
-        if p.requires_grad
-    ]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for parameter in parameters:
-        parameter.grad = None
+        parameter.grad = None  # also of those that a callback has just frozen
+    parameters = [p for p in parameters if p.requires_grad]
+    if not parameters:
+        return
     if torch.is_autocast_enabled(loss.device.type):
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward(inputs=parameters)

@@ -87,6 +87,11 @@ class ScheduledRates:
         self.n_done = n_done
         self.groups = list(zip(_groups(optimizers), rates, strict=True))
 
+    def follow(self, optimizers: Iterable[Optimizer]) -> None:
+        """Move the groups that the optimizers have now: a callback may load others."""
+        rates = [rate for _, rate in self.groups]
+        self.go_on(optimizers, self.n_done, rates)
+
     def set_next(self) -> None:
         """Set the rates for the next step."""
         if self.schedule is not None:

@@ -2,19 +2,21 @@
 """Labels: which ones name classes, and which mark out-of-distribution (OOD) rows."""
 
 import warnings
+from datetime import date, timedelta
 from numbers import Number
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
+from confident_clf.utils._label_kinds import is_missing, plain_labels
 from confident_clf.utils._params import params_named
 
 # The Python type of each kind of labels, and the dtypes that hold nothing else.
 _KINDS = {"numbers": (Number, "biuf"), "strings": (str, "UT"), "bytes": (bytes, "S")}
+_DATES = (np.datetime64, np.timedelta64, date, timedelta)
 _ONE = {"numbers": "a number", "strings": "a string", "bytes": "bytes"}
 
 
@@ -29,28 +31,27 @@ def check_class_labels(y: np.ndarray) -> None:
         ) from error
 
 
-def check_one_label_each(y: ArrayLike) -> None:
-    """Raise ValueError if the samples have several labels each."""
-    try:
-        shape = y.shape if issparse(y) else np.asarray(y).shape
-    except (TypeError, ValueError, RuntimeError):
-        return  # scikit-learn's validation says what is wrong
-    if len(shape) == 2 and shape[1] > 1:
-        raise ValueError(
-            f"y has shape {shape}, but each sample must have one class: the loss makes "
-            "the probabilities of the classes uniform, and with several labels at once "
-            "these do not sum to 1. Train one classifier for each label, with "
-            "sklearn.multioutput.MultiOutputClassifier."
-        )
-
-
 def check_labels(y: ArrayLike) -> np.ndarray:
     """Return class labels as a vector; raise ValueError if they cannot name classes."""
-    check_one_label_each(y)
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(plain_labels(y), warn=True)
     assert_all_finite(y, input_name="y")
     check_class_labels(y)
     return y
+
+
+def check_can_equal(name: str, label: object) -> None:
+    """Raise ValueError if no label can equal this one, which parameter `name` holds."""
+    if is_missing(label):
+        raise ValueError(
+            f"{name}={label!r} equals no label, not even itself. Give such samples a "
+            "label that exists, such as y.fillna('unknown') in pandas, and pass that "
+            f"as {name}."
+        )
+    if _kind_of(label) is None and not isinstance(label, _DATES):
+        raise ValueError(
+            f"{name}={label!r} is a {type(label).__name__}, and labels are numbers or "
+            f"strings. Pass a number or a string as {name}."
+        )
 
 
 def check_same_kind(name: str, label: object, y: np.ndarray) -> None:
@@ -90,7 +91,8 @@ def _kind_of_all(y: np.ndarray) -> str | None:
 def is_ood_label(y: np.ndarray, ood_label: object) -> np.ndarray:
     """Return which labels equal the label of OOD rows; none do if it is None.
 
-    Raise ValueError if `ood_label` is not one label, or of another kind than y.
+    Raise ValueError if `ood_label` is not one label, is missing itself, or of another
+    kind than y.
     """
     if np.ndim(ood_label) != 0:
         raise ValueError(
@@ -99,11 +101,31 @@ def is_ood_label(y: np.ndarray, ood_label: object) -> np.ndarray:
         )
     if ood_label is None:
         return np.zeros(len(y), dtype=bool)
+    check_can_equal("ood_label", ood_label)
     check_same_kind("ood_label", ood_label, y)
     with warnings.catch_warnings():
         # NumPy 1 warns when other kinds are compared with a string.
         warnings.simplefilter("ignore", FutureWarning)
         return np.broadcast_to(np.asarray(y == ood_label, dtype=bool), len(y))
+
+
+def common_dtype(classes: np.ndarray, label: object) -> np.dtype | None:
+    """Return a dtype that holds the classes and another label exactly, or None.
+
+    NumPy's common type of uint64 and int64 is a float: it makes 1.0 of the label 1, and
+    rounds large integers.
+    """
+    other = np.array([label])
+    dtype = np.result_type(classes, other)
+    if {classes.dtype.kind, other.dtype.kind} <= set("iu") and dtype.kind == "f":
+        dtype = np.dtype(np.int64)
+    values = [*classes.tolist(), label]
+    try:
+        held = np.array(values, dtype=dtype).tolist()
+    except OverflowError:
+        return None
+    pairs = zip(held, values, strict=True)
+    return dtype if all(a == b or (a != a and b != b) for a, b in pairs) else None
 
 
 def is_known(estimator: BaseEstimator, y: ArrayLike | None, n: int) -> np.ndarray:

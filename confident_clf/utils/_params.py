@@ -5,7 +5,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from confident_clf.utils._sklearn import _check_method_params
+from confident_clf.utils._sklearn import _check_method_params, _safe_indexing
+
+# Samples that are none of the rows of X.
+_OTHER_SAMPLES = ("X_ood", "X_val", "y_val")
 
 
 def params_named(estimator: BaseEstimator, name: str) -> dict:
@@ -20,14 +23,24 @@ def params_named(estimator: BaseEstimator, name: str) -> dict:
     }
 
 
-def params_of_rows(X: ArrayLike, params: dict, rows: np.ndarray) -> dict:
-    """Return the parameters of `fit` for some rows of X.
+def params_of_rows(
+    X: ArrayLike, params: dict, rows: np.ndarray, y: ArrayLike | None = None
+) -> dict:
+    """Return the parameters of `fit` for some rows of X; `y` has the labels of these.
 
-    A parameter with one value per row of X is split like X. `X_ood` is not, as its
-    samples are others even if there are as many.
+    A parameter with one value per row of X is split like X. `X_ood`, `X_val` and
+    `y_val` are not, as their samples are others even if there are as many. But samples
+    to validate on are left out if the rows do not have their label.
     """
-    whole = {name: value for name, value in params.items() if name.endswith("X_ood")}
-    return _check_method_params(X, params, indices=rows) | whole
+    whole = {name: v for name, v in params.items() if name.endswith(_OTHER_SAMPLES)}
+    params = _check_method_params(X, params, indices=rows) | whole
+    for name in [name for name in params if name.endswith("y_val")]:
+        X_name = name.removesuffix("y_val") + "X_val"
+        if y is not None and params[name] is not None and X_name in params:
+            kept = np.flatnonzero(np.isin(np.ravel(params[name]), np.ravel(y)))
+            for key in (name, X_name):
+                params[key] = _safe_indexing(params[key], kept)
+    return params
 
 
 def is_auto(value: object) -> bool:

@@ -31,9 +31,21 @@ def fit_and_split_router(
 def route_fit_params(owner: BaseEstimator, params: dict) -> tuple[dict, dict]:
     """Return the parameters of the estimator's `fit` and of the splitter's `split`.
 
-    Without metadata routing, all are for `fit`.
+    Without metadata routing, `groups` are for `split` and the others for `fit`, as in
+    scikit-learn's searches.
     """
     if not _routing_enabled():
-        return params, {}
+        groups = params.get("groups")
+        fit_params = {name: v for name, v in params.items() if name != "groups"}
+        return fit_params, {} if groups is None else {"groups": groups}
     routed = process_routing(owner, "fit", **params)
     return routed.estimator.fit, routed.splitter.split
+
+
+def refuse_groups(split_params: dict, cv: object, advice: str) -> None:
+    """Raise ValueError if groups were given to a `cv` that draws single rows."""
+    if "groups" in split_params:
+        raise ValueError(
+            f"groups were given, but cv={cv!r} does not keep them together. Pass a "
+            f"splitter that does, such as {advice}, or leave groups out."
+        )

@@ -38,7 +38,9 @@ class OpenSetOfAnyLabels(OpenSetClassifier):
         """Fit with -9 as the label, or "unknown" if the labels are strings."""
         self._validate_params()
         given = self.unknown_label
-        is_text = y is not None and np.asarray(y).dtype.kind in "OU"
+        is_text = any(
+            isinstance(label, str) for label in np.asarray(y).ravel()[:1].tolist()
+        )
         self.unknown_label = "unknown" if is_text else -9
         try:
             return super().fit(X, y, **params)

@@ -223,8 +223,8 @@ PARAMETERS = {
     "validation_fraction": ([0.2, 0.5], [0, 1, -0.1, 1.5, np.nan, None]),
     "n_iter_no_change": ([1, np.int64(10)], [0, -1, 1.5, None]),
     "ood_label": (
-        [None, 99, -1, np.nan, 2**70],
-        [[1, 2], np.array([1, 2]), ["a"], "a", b"x"],
+        [None, 99, -1, 2**70],
+        [[1, 2], np.array([1, 2]), ["a"], "a", b"x", np.nan],
     ),
     "method": ([*SCORES, KNN(n_neighbors=3), ODIN()], ["mps", None, 3, KNN, "", []]),
     "device": (

@@ -419,7 +419,7 @@ def test_what_a_checkpoint_cannot_hold(tmp_path):
     """Check the error for a callback whose state is an object."""
     callbacks = [LRScheduler()]
     with pytest.raises(TypeError, match=r"callbacks\['LRScheduler'\]\['policy_'\]"):
-        fast(callbacks=callbacks, checkpoint=tmp_path).fit(X, Y)
+        fast(callbacks=callbacks, lr_schedule=None, checkpoint=tmp_path).fit(X, Y)
 
 
 def test_a_search_must_not_share_a_folder(tmp_path):

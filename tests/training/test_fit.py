@@ -174,8 +174,8 @@ def test_refused_before_training():
     """Check the messages for options that cannot work."""
     with pytest.raises(ValueError, match="validate on 2, of 10 classes"):
         plain(early_stopping=True, validation_fraction=0.001).fit(X, Y)
-    with pytest.raises(ValueError, match="the smallest has 1"):
-        plain(early_stopping=True).fit(X[:60], np.r_[0, [1, 2] * 29, 2])
+    with pytest.raises(ValueError, match=r"train on 0 .*, of 0 classes with two rows"):
+        plain(early_stopping=True).fit(X[:3], [0, 1, 2])
     with pytest.raises(ValueError, match="partial_fit is one pass"):
         plain(early_stopping=True).partial_fit(X, Y, classes=range(10))
     with pytest.raises(TypeError, match=r"lr_schedule\(0.0\) is None"):
