@@ -37,8 +37,8 @@ from figure1_report import draw, to_markdown
 from image_sets import digits, grey, load, padded, photographs
 
 from confident_clf import ConfidentClassifier
-from confident_clf.metrics import expected_calibration_error, ood_report
 from confident_clf._detection._synthetic import synthetic_ood
+from confident_clf.metrics import expected_calibration_error, ood_report
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
 from confident_clf.scores._make_score import make_score

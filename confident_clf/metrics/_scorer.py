@@ -139,6 +139,7 @@ class _OODScorer:
         self.X_ood = X_ood
         self.method = method
         self.metric_kwargs = metric_kwargs
+        self.__name__ = _name(metric, sign)
 
     def __call__(self, estimator, X, y=None):
         """Return the metric of an estimator; greater is better."""
@@ -177,6 +178,13 @@ class _OODScorer:
             arguments.append(f"method={self.method!r}")
         arguments += [f"{key}={value!r}" for key, value in self.metric_kwargs.items()]
         return f"make_ood_scorer({', '.join(arguments)})"
+
+
+def _name(metric: str | Callable, sign: int) -> str:
+    """Return a name as scikit-learn's plots of learning curves write on an axis."""
+    if callable(metric):
+        return getattr(metric, "__name__", "score")
+    return f"neg_{metric}" if sign < 0 else metric
 
 
 def id_accuracy_scorer(estimator, X, y):
