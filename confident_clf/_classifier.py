@@ -11,6 +11,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from confident_clf._networks._network_params import bind_network_params
 from confident_clf._networks._view import NetworkView
 from confident_clf._samples import (
     SampleFormat,
@@ -66,7 +67,12 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         :class:`torch.nn.Module` that maps samples to logits (n, n_classes). It may be a
         class, a :func:`functools.partial` of one, or any function. None means an
         :class:`~confident_clf.modules.MLP` for rows and a
-        :class:`~confident_clf.modules.SmallConvNet` for images.
+        :class:`~confident_clf.modules.SmallConvNet` for images. Parameters of your own
+        network can be set and searched as ``module__name``.
+    hidden : int, array-like of int or None, default=None
+        Widths of the hidden layers of the default network, for ``module=None``. A
+        number is one layer. The default network for images has one such layer, behind
+        its convolutions. None means (128, 128) for rows and 128 for images.
     ood_source : {"auto", "joint", "gan", "explicit", "noise", "features"}, \
             OODSource, list or None, default="auto"
         Where the OOD samples come from. "auto": noise for rows, the joint GAN and noise
@@ -243,6 +249,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints = {
         "module": [callable, None],
+        "hidden": [Interval(Integral, 1, None, closed="left"), "array-like", None],
         "ood_source": [StrOptions({"auto", *SOURCES}), OODSource, list, None],
         "beta": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "ood_target": [StrOptions({"auto", "uniform", "reject"})],
@@ -278,6 +285,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self,
         module=None,
         *,
+        hidden=None,
         ood_source="auto",
         beta="auto",
         ood_target="auto",
@@ -309,6 +317,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         random_state=None,
     ):
         self.module = module
+        self.hidden = hidden
         self.ood_source = ood_source
         self.beta = beta
         self.ood_target = ood_target
@@ -338,6 +347,28 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
+
+    def set_params(self, **params):
+        """Set parameters, also those of networks that you pass.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the constructor. ``module__name`` is bound to `module`, a
+            class or function, by :func:`functools.partial`; likewise
+            ``generator__name`` and ``discriminator__name``.
+
+        Returns
+        -------
+        ConfidentClassifier
+            The classifier itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        return super().set_params(**bind_network_params(self, params))
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
