@@ -3,6 +3,7 @@
 
 from confident_clf._classifier import ConfidentClassifier
 from confident_clf._detection._detector import OODDetector
+from confident_clf._detection._ood_score import ood_score
 from confident_clf._detection._open_set import OpenSetClassifier
 from confident_clf._persistence import dumps, load, loads, save
 from confident_clf._search import ConfidentClassifierCV
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "loads",
     "make_ood_scorer",
+    "ood_score",
     "save",
     "tnr_scorer",
 ]

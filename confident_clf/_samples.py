@@ -18,7 +18,7 @@ from torch import Tensor
 
 from confident_clf.utils._labels import check_class_labels, is_ood_label
 from confident_clf.utils._sklearn import _get_feature_names
-from confident_clf.utils._tensors import as_tensor
+from confident_clf.utils._tensors import as_array, as_tensor
 
 
 class SampleFormat(NamedTuple):
@@ -71,7 +71,7 @@ class SampleFormat(NamedTuple):
 
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y of a first fit as arrays; set the number and names of features."""
-    X = _with_dtype(X)
+    X, y = _with_dtype(X), as_array(y)
     with np.errstate(over="ignore"):  # a value that becomes infinite is refused
         X, y = validate_data(
             estimator,
@@ -88,7 +88,7 @@ def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
 def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y to continue training with, checked against those of `fit`."""
     X = validate_samples(estimator, X, ensure_min_samples=2)
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(as_array(y), warn=True)
     check_consistent_length(X, y)
     return X, y
 
@@ -125,6 +125,7 @@ def _conversion(X, image_shape) -> dict:
 
 def _with_dtype(X):
     """Return lists and tensors as arrays: their dtype tells pixels from floats."""
+    X = as_array(X)
     is_list = isinstance(X, (list, tuple))
     if not is_list and hasattr(getattr(X, "dtype", np.dtype(float)), "kind"):
         return X
@@ -254,7 +255,7 @@ def find_classes(labels) -> np.ndarray:
 
 def without_ood_label(labels, ood_label) -> np.ndarray:
     """Return the labels that are classes."""
-    labels = column_or_1d(labels)
+    labels = column_or_1d(as_array(labels))
     return labels[~is_ood_label(labels, ood_label)]
 
 

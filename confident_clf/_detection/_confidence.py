@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from confident_clf.scores import LOGIT_SCORES, LogitScore, OODScore, score_logits
 from confident_clf.scores._make_score import SCORES, make_score
+from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._sklearn import BaseSearchCV
 
 Method = str | OODScore | list | None
@@ -37,7 +38,7 @@ def id_confidence(
     needs, ValueError if there is no such method or a confidence is NaN.
     """
     estimator, X = unwrap(estimator, X)
-    confidence = np.asarray(_response(estimator, method)(X), dtype=np.float64)
+    confidence = to_numpy(_response(estimator, method)(X), np.float64)
     if np.isnan(confidence).any():
         raise ValueError(
             f"{type(estimator).__name__} gives {np.isnan(confidence).sum()} of "
@@ -176,7 +177,7 @@ def _no_score(method: Method, name: str) -> str:
 def _log(probabilities: ArrayLike) -> np.ndarray:
     """Return log probabilities, which are logits; -inf where the probability is 0."""
     with np.errstate(divide="ignore"):
-        return np.log(np.asarray(probabilities, dtype=np.float64))
+        return np.log(to_numpy(probabilities, np.float64))
 
 
 def _both_sides(decision: ArrayLike) -> np.ndarray:
@@ -186,7 +187,7 @@ def _both_sides(decision: ArrayLike) -> np.ndarray:
     difference, but only [-d/2, d/2] treats both classes alike: with [0, d] the energy
     of a sample would grow without bound on one side and vanish on the other.
     """
-    decision = np.asarray(decision, dtype=np.float64)
+    decision = to_numpy(decision, np.float64)
     if decision.ndim == 1:
         return np.column_stack([-decision / 2, decision / 2])
     return decision
@@ -194,5 +195,5 @@ def _both_sides(decision: ArrayLike) -> np.ndarray:
 
 def _largest(decision: ArrayLike) -> np.ndarray:
     """Return the largest decision value of each sample, or its distance from 0."""
-    decision = np.asarray(decision, dtype=np.float64)
+    decision = to_numpy(decision, np.float64)
     return decision.max(axis=1) if decision.ndim == 2 else np.abs(decision)

@@ -20,6 +20,7 @@ from confident_clf.metrics._detection_metrics import (
     tnr_at_tpr,
 )
 from confident_clf.metrics._open_set_metrics import aurc, oscr
+from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
 
@@ -241,7 +242,7 @@ def _is_id(estimator: BaseEstimator, y: ArrayLike | None, n_samples: int) -> np.
             f"{type(estimator).__name__} has no classes_ to tell which labels in y are "
             "out-of-distribution. Leave y out, and give such samples as X_ood."
         )
-    return np.isin(np.ravel(y), estimator.classes_)
+    return np.isin(np.ravel(to_numpy(y)), estimator.classes_)
 
 
 def _is_right(
