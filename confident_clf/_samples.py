@@ -16,6 +16,12 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from confident_clf.utils._hints import (
+    check_axes,
+    check_container,
+    check_image_shape,
+    hint_of_shape,
+)
 from confident_clf.utils._labels import check_class_labels, is_ood_label
 from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_array, as_tensor
@@ -46,6 +52,7 @@ class SampleFormat(NamedTuple):
             raise ValueError(
                 f"{name} has samples of shape {X.shape[1:]}, but ConfidentClassifier "
                 f"is expecting {self.shape}, the shape of the samples in fit."
+                f"{hint_of_shape(X.shape, self.shape)}"
             )
         if self.dtype == np.uint8 != X.dtype and X.max() > 100:
             raise ValueError(
@@ -72,6 +79,8 @@ class SampleFormat(NamedTuple):
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y of a first fit as arrays; set the number and names of features."""
     X, y = _with_dtype(X), as_array(y)
+    own_module = estimator.module is not None
+    check_axes(getattr(X, "shape", ()), own_module=own_module)
     with np.errstate(over="ignore"):  # a value that becomes infinite is refused
         X, y = validate_data(
             estimator,
@@ -96,7 +105,7 @@ def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
 def validate_samples(estimator, X, **options) -> np.ndarray:
     """Return samples as an array, checked against those of `fit`."""
     X = _with_dtype(X)
-    if len(estimator._format.shape) > 1:
+    if len(estimator._format.shape) > 1 or getattr(X, "ndim", 2) > 2:
         # n_features_in_ is the number of channels: it says little about images.
         return _check_like_fit(estimator, X, "X", **options)
     options |= _conversion(X, estimator.image_shape)
@@ -125,6 +134,7 @@ def _conversion(X, image_shape) -> dict:
 
 def _with_dtype(X):
     """Return lists and tensors as arrays: their dtype tells pixels from floats."""
+    check_container(X)
     X = as_array(X)
     is_list = isinstance(X, (list, tuple))
     if not is_list and hasattr(getattr(X, "dtype", np.dtype(float)), "kind"):
@@ -136,18 +146,12 @@ def _with_dtype(X):
 
 
 def _check_n_dimensions(X: np.ndarray, image_shape) -> None:
-    """Raise ValueError unless `X` holds rows, or images of four dimensions."""
-    if X.ndim == 2 or (X.ndim == 4 and image_shape is None):
-        return
-    if X.ndim == 4:
+    """Raise ValueError if `X` holds 4-D images where rows are said to be images."""
+    if X.ndim == 4 and image_shape is not None:
         raise ValueError(
             f"image_shape={image_shape} says that X holds images as 2-D rows, but X "
             f"has shape {X.shape}. Leave image_shape=None for 4-D images."
         )
-    raise ValueError(
-        "X must be rows (n, features) or images (n, channels, height, width); got "
-        f"shape {X.shape}. Grey images need a channel axis: X[:, None]."
-    )
 
 
 def find_input_shape(X: np.ndarray, image_shape) -> tuple[int, ...]:

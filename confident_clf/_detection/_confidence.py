@@ -153,11 +153,9 @@ def _logit_response(estimator: BaseEstimator, method: Method) -> Callable:
     if isinstance(method, str) and method in LOGIT_SCORES:
         score = make_score(method)
     if score is None:
-        raise ValueError(_no_score(method, name))
-    if isinstance(method, str) and method in _SCORES_OF_DECISIONS:
-        needed, to_logits = "decision_function", _both_sides
-    else:
-        needed, to_logits = "predict_proba", _log
+        raise ValueError(_no_score(method, estimator))
+    needed = _needed(method)
+    to_logits = _log if needed == "predict_proba" else _both_sides
     if not (is_classifier(estimator) and hasattr(estimator, needed)):
         raise TypeError(
             f"method={method!r} needs a classifier with {needed}, which {name} is not. "
@@ -166,12 +164,25 @@ def _logit_response(estimator: BaseEstimator, method: Method) -> Callable:
     return lambda X: -score.of_logits(to_logits(getattr(estimator, needed)(X)))
 
 
-def _no_score(method: Method, name: str) -> str:
+def _needed(method: Method) -> str:
+    """Return what a score of logits is computed from."""
+    is_of_decisions = isinstance(method, str) and method in _SCORES_OF_DECISIONS
+    return "decision_function" if is_of_decisions else "predict_proba"
+
+
+def _no_score(method: Method, estimator: BaseEstimator) -> str:
     """Return the message that a method is not a score for an estimator."""
-    why = f"method={method!r} is not a score for {name}"
+    why = f"method={method!r} is not a score for {type(estimator).__name__}"
     if isinstance(method, OODScore | list) or method in SCORES:
         why += ": it needs the network of a ConfidentClassifier"
-    return f"{why}. Choose one of {', '.join(map(repr, LOGIT_SCORES))}, or None."
+    possible = [
+        repr(name)
+        for name in LOGIT_SCORES
+        if is_classifier(estimator) and hasattr(estimator, _needed(name))
+    ]
+    if not possible:
+        return f"{why}. Use method=None, which takes the first score that there is."
+    return f"{why}. Choose one of {', '.join(possible)}, or None."
 
 
 def _log(probabilities: ArrayLike) -> np.ndarray:
