@@ -45,7 +45,7 @@ SOURCES = ["joint", "noise"]
 
 def grid(X, y, cv, betas, max_epochs, **params):
     """Return betas from the best to the worst."""
-    clf = ConfidentClassifier(max_epochs=max_epochs, **params)
+    clf = ConfidentClassifier(max_epochs=max_epochs, method="msp", **params)
     scoring = make_ood_scorer(X_ood="permuted")
     search = GridSearchCV(
         clf, {"beta": betas}, cv=cv, scoring=scoring, refit=False
@@ -67,7 +67,7 @@ def halving(X, y, cv, **params):
 
 def confident_classifier_cv(X, y, cv, **params):
     """Return the beta chosen by continuing copies of one training."""
-    clf = ConfidentClassifier(max_epochs=MAX_EPOCHS, **params)
+    clf = ConfidentClassifier(max_epochs=MAX_EPOCHS, method="msp", **params)
     return ConfidentClassifierCV(clf, betas=BETAS, cv=cv).fit(X, y).beta_
 
 
@@ -86,7 +86,9 @@ def run(source, seed, data):
     candidates |= {f"beta={b:g}": {"beta": b, "ood_source": source} for b in BETAS}
     figures = {}
     for name, params in candidates.items():
-        clf = ConfidentClassifier(max_epochs=MAX_EPOCHS, random_state=seed, **params)
+        clf = ConfidentClassifier(
+            max_epochs=MAX_EPOCHS, method="msp", random_state=seed, **params
+        )
         clf.fit(X, y)
         figures[name] = {"accuracy": clf.score(X_test, y_test)}
         figures[name] |= {n: score(clf, X_test, y_test) for n, score in scorers.items()}

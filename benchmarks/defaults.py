@@ -81,6 +81,7 @@ def evaluate(data, params, seed):
     X, y = load(data, "fashion_mnist_train")
     train = np.random.default_rng(seed).permutation(50_000)[:5000]
     X_test, y_test = X[50_000:], y[50_000:]
+    params = {"ood_source": "joint", "method": "msp", **params}
     clf = ConfidentClassifier(**params, max_epochs=10, random_state=seed)
     clf.fit(X[train], y[train])
     known = clf.score_samples(X_test)

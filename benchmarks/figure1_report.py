@@ -16,25 +16,47 @@ METRICS = {
     "aupr_in": "AUPR in",
     "aupr_out": "AUPR out",
 }
+# Only in results of the maximum class probability that have it.
+ON_GRID = {"auroc_on_grid": "AUROC on the reference code's grid"}
 # The paper's bars in its colours, then ours.
 COLORS = {
     "cross entropy": "tab:red",
     "explicit": "tab:green",
     "original GAN": "tab:orange",
     "joint": "tab:blue",
+    "joint, entropy": "tab:cyan",
     "noise": "tab:purple",
     "noise, beta=1": "tab:pink",
     "joint + noise": "tab:brown",
     "joint + noise, beta=1": "tab:olive",
 }
 SEEN = {
-    "explicit": {"fashion": ["MNIST"], "cifar": ["street-view characters"]},
+    "explicit": {
+        "fashion": ["MNIST"],
+        "cifar": ["street-view characters"],
+        "characters": ["CIFAR-10"],
+    },
     "noise": ["Gaussian noise", "uniform noise"],
 }
 TITLES = {
     "fashion": "Fashion-MNIST known",
     "cifar": "CIFAR-10 known",
+    "characters": "street-view characters known",
 }
+RECIPE = (
+    "The recipe is the paper's (`confident_clf.recipes`): VGG13, DCGAN of width 64, "
+    "Adam at 2e-4, a tenth after 60 % of the epochs."
+)
+NETWORKS = {
+    "small": "Networks and settings are this library's defaults, not the paper's.",
+    "paper-small": f"{RECIPE} The paper trained on all images, for 100 epochs.",
+    "paper": RECIPE,
+}
+JPEG_SETS = ["CIFAR-10", "street-view characters", "Tiny ImageNet", "scenes"]
+JPEG = (
+    "The colour sets (CIFAR-10, street-view characters, Tiny ImageNet, scenes) are "
+    "JPEG files of quality 90; the other sets are not."
+)
 # Table 1 of the paper's submission (VGG13, MSP), with its own set of the same kind.
 PAPER = """\
 | CIFAR-10 against | TNR at 95 % TPR | AUROC | detection accuracy |
@@ -89,7 +111,7 @@ def to_markdown(results):
             if runs or own:
                 lines += ["", f"## {TITLES[task]}, {preset}"]
             if runs:
-                lines += ["", *_sizes(runs)]
+                lines += ["", *_sizes(runs), NETWORKS[preset], JPEG]
                 lines += ["", "Accuracy on known samples.", "", *_accuracy(runs)]
                 lines += _by_set(runs, task) + _by_method(runs) + _gap(runs, task)
             if own:
@@ -108,7 +130,8 @@ percent, maximum class probability, VGG13, 50,000 images, 100 epochs. The result
 joint loss is in the text, for LSUN only. The measurements above do not include SVHN and
 LSUN; street-view characters and scenes are similar. The paper's AUROC and AUPR were
 integrated on a grid that loses the samples whose probability rounds to 1 (an AUROC
-below the detection accuracy is impossible). Its TNR is not affected."""
+below the detection accuracy is impossible; `confident_clf.metrics.legacy_grid` computes
+them so). Its TNR is not affected."""
 
 
 def _sizes(runs):
@@ -120,6 +143,18 @@ def _sizes(runs):
         f"{runs[0]['n_train']} training images, {runs[0]['epochs']} epochs. Scored: "
         f"{n_in} known test images; unknown: {counts}.",
     ]
+
+
+def _files(task, name):
+    """Return what kind of files the images of a table are."""
+    known, unknown = task != "fashion", name in JPEG_SETS
+    if known and unknown:
+        return " Known and unknown images are JPEG files of quality 90."
+    if known:
+        return " The known images are JPEG files of quality 90, the unknown are not."
+    if unknown:
+        return " The unknown images are JPEG files of quality 90, made grey."
+    return ""
 
 
 def _regimes(runs):
@@ -143,20 +178,28 @@ def _accuracy(runs):
     return table(["training", "seeds", "accuracy", "ECE", "fit, s"], rows)
 
 
+def _columns(runs):
+    """Return the metrics of the tables; earlier results lack those on the grid."""
+    reports = [report for r in runs for report in r["reports"]["msp"].values()]
+    has_grid = all(ON_GRID.keys() <= report.keys() for report in reports)
+    return METRICS | ON_GRID if has_grid else METRICS
+
+
 def _by_set(runs, task):
     """Return a table for each unknown set, by the paper's score."""
-    lines = []
+    lines, columns = [], _columns(runs)
     for name in unknown_sets(runs):
         rows = []
         for regime in _regimes(runs):
             reports = [r["reports"]["msp"][name] for r in where(runs, regime=regime)]
             cells = [
-                mean_and_spread([report[key] for report in reports]) for key in METRICS
+                mean_and_spread([report[key] for report in reports]) for key in columns
             ]
             mark = " (seen)" if is_seen(task, regime, name) else ""
             rows.append([regime + mark, *cells])
-        lines += ["", f"{name}, maximum class probability.", ""]
-        lines += table(["training", *METRICS.values()], rows)
+        text = f"{name}, maximum class probability.{_files(task, name)}"
+        lines += ["", text, ""]
+        lines += table(["training", *columns.values()], rows)
     return lines
 
 
@@ -174,7 +217,7 @@ def _by_method(runs):
             means = [_means(runs, regime, method)[chosen] for regime in regimes]
             rows.append([method, *(f"{m.mean():.3f}, {m.min():.3f}" for m in means)])
         text = f"AUROC by score, {what}: mean over unknown sets, and the worst of them."
-        lines += ["", text, "", *table(["score", *regimes], rows)]
+        lines += ["", f"{text} {JPEG}", "", *table(["score", *regimes], rows)]
     return lines
 
 
@@ -204,7 +247,7 @@ def _gap(runs, task):
     text = (
         "Share closed of the AUROC gap between cross entropy and explicit, on sets "
         "that explicit did not train on. A dash means that explicit is less than .01 "
-        "above cross entropy."
+        f"above cross entropy. {JPEG}"
     )
     header = ["unknown set", "cross entropy", "explicit", *regimes]
     return ["", text, "", *table(header, rows)]
@@ -219,7 +262,7 @@ def _choice(trials):
         rows.append([method, *(f"{value:.3f}" for value in values)])
     text = (
         "The criterion for the choice, without OOD data: mean AUROC over stand-ins "
-        f"({', '.join(unknown_sets(trials))}) and splits of the training images."
+        f"({', '.join(unknown_sets(trials))}) and splits of the training images. {JPEG}"
     )
     return ["", text, "", *table(["score", *regimes], rows)]
 
@@ -282,7 +325,7 @@ def _others(runs):
     ]
     text = (
         "AUROC on other sets, which had no part in this choice (grey CIFAR-10 had one "
-        f"in choosing the GAN's learning rate); seeds {seeds}."
+        f"in choosing the GAN's learning rate); seeds {seeds}. {JPEG}"
     )
     header = ["training", "score", *unknown_sets(runs), "mean"]
     return ["", text, "", *table(header, rows)]

@@ -32,6 +32,17 @@ def load(data, name, limit=None):
     return np.stack(images).transpose(0, 3, 1, 2).copy(), labels
 
 
+def characters(data, n_train=None, n_test=None):
+    """Return street-view characters and labels to train on, then to test on.
+
+    There is one set of them, in random order: every sixth image is for tests.
+    """
+    X, y = load(data, "streetview_chars")
+    is_test = np.arange(len(y)) % 6 == 5
+    train, test = np.flatnonzero(~is_test)[:n_train], np.flatnonzero(is_test)[:n_test]
+    return X[train], y[train], X[test], y[test]
+
+
 def grey(images):
     """Return the middle 28x28 pixels of 32x32 colour images, in grey."""
     weights = np.array([19595, 38470, 7471])  # ITU-R 601, in units of 2**-16

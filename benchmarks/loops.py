@@ -15,7 +15,12 @@ from confident_clf.sources import JointGAN
 
 
 class Textbook:
-    """The paper's alternating algorithm in its plainest form."""
+    """The paper's alternating algorithm in its plainest form.
+
+    As in the reference code, real and generated images take separate passes, and
+    dropout is on in all of them. Equal to a step of the library if there is no dropout,
+    whose masks depend on the passes.
+    """
 
     def __init__(self, classifier, generator, discriminator, beta, latent_dim, device):
         self.C, self.G, self.D = (
@@ -87,7 +92,7 @@ def dcgan(width):
 
 def epoch_of(X, y, **params):
     """Return a function that trains a classifier for one more epoch."""
-    clf = ConfidentClassifier(**params, random_state=0, lr_schedule=None)
+    clf = ConfidentClassifier(**params, method="msp", random_state=0, lr_schedule=None)
     clf.partial_fit(X[:8], y[:8], classes=np.unique(y))
     # Not `partial_fit`, which would add its checks of the data to each epoch.
     x, labels = torch.from_numpy(X), torch.from_numpy(y)

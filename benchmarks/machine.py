@@ -170,6 +170,8 @@ def _whole_run(args):
     X, y = images(SHAPE, args.rows)
     clf = ConfidentClassifier(
         VGG,
+        ood_source="joint",
+        method="msp",
         generator=partial(DCGenerator, width=WIDTH),
         discriminator=partial(DCDiscriminator, width=WIDTH),
         lr=2e-4,

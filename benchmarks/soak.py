@@ -19,6 +19,7 @@ import pickle
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ class Fails(Callback):
 def classifiers():
     """Return a classifier of every regime, its data and further arguments of `fit`."""
     rows, images = (ROWS, LABELS), (PIXELS, LABELS)
-    make = ConfidentClassifier
+    make = partial(ConfidentClassifier, ood_source="joint", method="msp")
     return [
         (make(max_epochs=2), rows, {}),
         (make(ood_source="gan", max_epochs=2), rows, {}),

@@ -172,7 +172,7 @@ def predict(args):
         ("1,000 x 3x32x32, VGG13", *_floats((3, 32, 32), 1_000), {"module": VGG}),
     ):
         clf = ConfidentClassifier(
-            **params, ood_source=None, max_epochs=1, device=args.device
+            **params, ood_source=None, method="msp", max_epochs=1, device=args.device
         ).fit(X[:200], y[:200])
         network = clf.net_.module_.eval()
         x = torch.from_numpy(X).to(args.device)
@@ -211,7 +211,7 @@ import resource, numpy as np, torch
 from confident_clf import ConfidentClassifier, ConfidentClassifierCV
 torch.set_num_threads({threads})
 X = np.random.default_rng(0).integers(0, 256, ({n}, 3, 32, 32), dtype=np.uint8)
-clf = ConfidentClassifier(ood_source=None, max_epochs=1)
+clf = ConfidentClassifier(ood_source=None, method="msp", max_epochs=1)
 clf.fit(X[:{fit}], np.arange({fit}) % 10)
 clf.predict(X[:{predict}])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -290,7 +290,13 @@ def search(args):
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     betas = {"beta": [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]}
-    clf = ConfidentClassifier(image_shape=(1, 8, 8), max_epochs=5, random_state=0)
+    clf = ConfidentClassifier(
+        ood_source="joint",
+        method="msp",
+        image_shape=(1, 8, 8),
+        max_epochs=5,
+        random_state=0,
+    )
     searches = {
         n_jobs: GridSearchCV(clf, betas, cv=3, n_jobs=n_jobs, refit=False)
         for n_jobs in (1, 2)
@@ -316,7 +322,13 @@ def beta_search(args):
         ("digits, 24 epochs", digits, labels, {"max_epochs": 24} | as_images),
         ("1,000 x 1x28x28, 8 epochs", *images((1, 28, 28), 1_000), {"max_epochs": 8}),
     ):
-        clf = ConfidentClassifier(**params, device=args.device, random_state=0)
+        clf = ConfidentClassifier(
+            **params,
+            ood_source="joint",
+            method="msp",
+            device=args.device,
+            random_state=0,
+        )
         search = ConfidentClassifierCV(clf, random_state=0)
         sides = {
             "a fit": partial(clf.fit, X, y),

@@ -24,11 +24,12 @@ from confident_clf._samples import (
     validate_more,
     validate_samples,
     validate_training,
+    warn_of_scale,
     without_ood_label,
 )
 from confident_clf._training._augment import AUGMENTATIONS
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
-from confident_clf._training._collapse import warn_of_collapse
+from confident_clf._training._collapse import warn_of_collapse, warn_of_few_steps
 from confident_clf._training._compile import check_compiler
 from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
@@ -49,6 +50,10 @@ from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._unchanged import unchanged_on_error
 
+# Training shows as many OOD samples as known ones. In use they are rarer:
+# `predict_proba` takes one sample in 20 to be unknown.
+ODDS_OF_UNKNOWN = 1 / 19
+
 
 class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     """Neural network classifier that is unsure of what it was not trained for.
@@ -67,18 +72,19 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         :class:`torch.nn.Module` that maps samples to logits (n, n_classes). It may be a
         class, a :func:`functools.partial` of one, or any function. None means an
         :class:`~confident_clf.modules.MLP` for rows and a
-        :class:`~confident_clf.modules.SmallConvNet` for images. Parameters of your own
-        network can be set and searched as ``module__name``.
+        :class:`~confident_clf.modules.SmallConvNet` for images; signals and volumes
+        have no default. Parameters of your own network can be set and searched as
+        ``module__name``.
     hidden : int, array-like of int or None, default=None
         Widths of the hidden layers of the default network, for ``module=None``. A
         number is one layer. The default network for images has one such layer, behind
         its convolutions. None means (128, 128) for rows and 128 for images.
     ood_source : {"auto", "joint", "gan", "explicit", "noise", "features"}, \
             OODSource, list or None, default="auto"
-        Where the OOD samples come from. "auto": noise for rows, the joint GAN and noise
-        for images. "joint": a GAN trained together with the classifier, eq. (2) of
-        [1]_. "gan": the original GAN, trained first. "explicit":
-        the rows given as `X_ood` or labelled `ood_label`. "noise": see
+        Where the OOD samples come from. "auto": the joint GAN and noise for images,
+        noise for all others. "joint": a GAN trained together with the classifier, eq.
+        (2) of [1]_. "gan": the original GAN, trained first. "explicit": the rows
+        given as `X_ood` or labelled `ood_label`. "noise": see
         :class:`~confident_clf.sources.NoiseOOD`. "features": points around low-density
         features, see :class:`~confident_clf.sources.FeatureOOD`. None means plain cross
         entropy. An :class:`~confident_clf.sources.OODSource` is cloned. A list mixes
@@ -99,7 +105,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     latent_dim : int, default=100
         Size of the generator's latent vector, for "joint" and "gan".
     entropy_weight : float, default=0.0
-        Weight of the generator's entropy, for "joint" and "gan".
+        Weight of the generator's entropy, for "joint" and "gan". It is 1 in eq. (2) of
+        [1]_; the reference code leaves the entropy out.
     image_shape : tuple of (channels, height, width) or None, default=None
         Says that the rows of a 2-D X are flattened images, so that scalers and column
         tools work on them. One size may be -1; it follows from the others. Leave None
@@ -118,8 +125,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         them from a 25th to their full value in the first 30 % of the fit, then lowers
         them to almost 0. "step" divides them by ten after 60 % of the epochs, as the
         reference recipe does. A callable maps the share of the fit that is done, from 0
-        to 1, to a factor. None keeps them constant. The GAN of "gan" is trained before
-        that, at a constant rate.
+        to 1, to a factor. None keeps them constant. The GAN of "gan" goes through the
+        schedule once before that, when it is trained.
     weight_decay : float, default=0.0
         Decay of the classifier's weights, decoupled from the gradient, as in AdamW.
     label_smoothing : float, default=0.0
@@ -191,7 +198,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The labels seen in `fit`, without `ood_label`.
     n_features_in_ : int
-        Number of features; of channels for 4-D images.
+        Number of features; of channels where samples are not rows.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where all of them are strings.
     input_shape_ : tuple of int
@@ -378,7 +385,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, features) or (n, channels, height, width)
-            Training samples; uint8 images stay uint8, the rest becomes float32.
+            Training samples; uint8 images stay uint8, the rest becomes float32. With a
+            `module` of your own also signals (n, channels, time) and volumes (n,
+            channels, depth, height, width).
         y : array-like of shape (n,)
             Labels of any kind; rows labelled `ood_label` are OOD samples.
         X_ood : array-like of shape (m, ...) or None, default=None
@@ -468,7 +477,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         device = resolve_device(self.device)
         X, y = validate_training(self, X, y)
         self._format = SampleFormat.of(X)
-        self.input_shape_ = find_input_shape(X, self.image_shape)
+        self.input_shape_ = find_input_shape(
+            X, self.image_shape, self.module is not None
+        )
+        warn_of_scale(X, self.input_shape_)
         regime = make_regime(self, self.input_shape_)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, regime.source)
         self.classes_ = find_classes(y if classes is None else classes)
@@ -514,6 +526,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             raise
         self._keep(net, X, y)
         if not one_pass:
+            warn_of_few_steps(net.history)
             warn_of_collapse(net.history)
 
     def _plan(self, X, y, one_pass):
@@ -570,6 +583,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             Softmax of the logits, in the order of `classes_`. With a reject logit,
             ``p_k + p_reject / n_classes``: the probability of none of the classes is
             spread evenly, so far from the data all classes have about the same.
+            Training has as many OOD samples as known ones; p_reject is for one in 20.
         """
         check_is_fitted(self)
         return softmax(self._logits(X), axis=1)
@@ -721,7 +735,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """Return the logits of the classes, (n, n_classes) float64."""
         outputs = self._view(self.net_)(self._validate(X))
         has_reject = outputs.shape[1] > len(self.classes_)
-        return spread_reject(outputs) if has_reject else outputs
+        return spread_reject(outputs, ODDS_OF_UNKNOWN) if has_reject else outputs
 
     def _validate(self, X) -> np.ndarray:
         """Return validated samples in the shape that the networks see."""

@@ -6,6 +6,7 @@ read its parameters and what `fit` has learned about the format of a sample.
 """
 
 import math
+import warnings
 from numbers import Integral
 from typing import NamedTuple
 
@@ -22,7 +23,11 @@ from confident_clf.utils._hints import (
     check_image_shape,
     hint_of_shape,
 )
-from confident_clf.utils._labels import check_class_labels, is_ood_label
+from confident_clf.utils._labels import (
+    check_class_labels,
+    check_one_label_each,
+    is_ood_label,
+)
 from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_array, as_tensor
 
@@ -79,6 +84,7 @@ class SampleFormat(NamedTuple):
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y of a first fit as arrays; set the number and names of features."""
     X, y = _with_dtype(X), as_array(y)
+    check_one_label_each(y)
     own_module = estimator.module is not None
     check_axes(getattr(X, "shape", ()), own_module=own_module)
     with np.errstate(over="ignore"):  # a value that becomes infinite is refused
@@ -97,7 +103,9 @@ def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
 def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y to continue training with, checked against those of `fit`."""
     X = validate_samples(estimator, X, ensure_min_samples=2)
-    y = column_or_1d(as_array(y), warn=True)
+    y = as_array(y)
+    check_one_label_each(y)
+    y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     return X, y
 
@@ -127,7 +135,7 @@ def _check_like_fit(estimator, X, name: str, **options) -> np.ndarray:
 
 def _conversion(X, image_shape) -> dict:
     """Return how to convert X: pixels may stay uint8, the rest becomes float32."""
-    is_image = image_shape is not None or getattr(X, "ndim", 2) == 4
+    is_image = image_shape is not None or getattr(X, "ndim", 2) > 2
     dtype = [np.float32, np.uint8] if is_image else np.float32
     return {"dtype": dtype, "order": "C", "allow_nd": True}
 
@@ -146,19 +154,29 @@ def _with_dtype(X):
 
 
 def _check_n_dimensions(X: np.ndarray, image_shape) -> None:
-    """Raise ValueError if `X` holds 4-D images where rows are said to be images."""
-    if X.ndim == 4 and image_shape is not None:
+    """Raise ValueError if X is empty, or holds images where rows should be."""
+    if X.size == 0:
+        raise ValueError(
+            f"X has shape {X.shape}, so its samples hold no numbers. Give each side a "
+            "length of at least 1."
+        )
+    if X.ndim == 2:
+        return
+    if image_shape is not None:
         raise ValueError(
             f"image_shape={image_shape} says that X holds images as 2-D rows, but X "
             f"has shape {X.shape}. Leave image_shape=None for 4-D images."
         )
 
 
-def find_input_shape(X: np.ndarray, image_shape) -> tuple[int, ...]:
+def find_input_shape(X: np.ndarray, image_shape, own_module: bool) -> tuple[int, ...]:
     """Return the shape of a sample as the networks see it."""
     if image_shape is None:
         return X.shape[1:]
-    return _resolve_image_shape(image_shape, X.shape[1])
+    sizes = _resolve_image_shape(image_shape, X.shape[1])
+    if not own_module:
+        check_image_shape(sizes)
+    return sizes
 
 
 def _resolve_image_shape(image_shape, n_features: int) -> tuple[int, ...]:
@@ -295,3 +313,25 @@ def hold_back(X, y, validation_fraction: float, n_classes: int):
 def to_tensor(X: np.ndarray | None, input_shape: tuple[int, ...]) -> Tensor | None:
     """Return samples as a tensor in the shape that the networks see."""
     return None if X is None else as_tensor(X.reshape(len(X), *input_shape))
+
+
+# Well above that of scaled features, of counts and of the pixels 0 to 16 of digits.
+_LARGE_FEATURE, _SMALL_FEATURE = 50.0, 0.01
+
+
+def warn_of_scale(X: np.ndarray, input_shape: tuple[int, ...]) -> None:
+    """Warn if the features of rows are so large or small that training suffers."""
+    if len(input_shape) > 1 or X.dtype == np.uint8:
+        return
+    sizes = np.sqrt(np.square(X, dtype=np.float64).mean(axis=0))
+    column = sizes.argmax()
+    if _SMALL_FEATURE <= sizes[column] <= _LARGE_FEATURE or sizes[column] == 0:
+        return
+    warnings.warn(
+        f"The features are not scaled: the largest, in column {column}, has the size "
+        f"{sizes[column]:.3g} (root mean square). The network does not scale them, so "
+        "it may learn badly and score unknown rows badly. Put a StandardScaler before "
+        "it: make_pipeline(StandardScaler(), ConfidentClassifier()).",
+        UserWarning,
+        stacklevel=2,
+    )

@@ -275,7 +275,8 @@ def pull_away_term(features: Tensor) -> Tensor:
         PT = 1 / (n (n - 1)) * sum_{i != j} (f_i . f_j / (|f_i| |f_j|))^2
 
     It is large if all samples look alike to the discriminator. Minimising it replaces
-    maximising the entropy H(P_G) in eq. (2) of [1]_.
+    maximising the entropy H(P_G) in eq. (2) of [1]_, which has weight 1 there. The
+    reference code of [1]_ leaves the entropy out.
 
     Parameters
     ----------

@@ -58,7 +58,11 @@ def split():
 
 
 CLASSIFIER = ConfidentClassifier(
-    ood_source=SOURCE, image_shape=(1, 8, 8), max_epochs=MAX_EPOCHS, random_state=0
+    ood_source=SOURCE,
+    method="msp",
+    image_shape=(1, 8, 8),
+    max_epochs=MAX_EPOCHS,
+    random_state=0,
 )
 
 

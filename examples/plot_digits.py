@@ -73,7 +73,10 @@ def evaluate(ood_source, seed):
     """Return the fitted classifier, its confidences and its metrics."""
     X_train, X_test, y_train, y_test, unknown_train, unknown_test = split(seed)
     clf = ConfidentClassifier(
-        ood_source=ood_source, image_shape=(1, 8, 8), random_state=seed
+        ood_source=ood_source,
+        method="msp",
+        image_shape=(1, 8, 8),
+        random_state=seed,
     )
     clf.fit(X_train, y_train, X_ood=unknown_train if ood_source == "explicit" else None)
     confidences = [clf.predict_proba(X).max(axis=1) for X in (X_test, unknown_test)]

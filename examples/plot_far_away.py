@@ -49,7 +49,9 @@ def fit(params, seed):
     centers = [[3, 0], [-1.5, 2.6], [-1.5, -2.6]]
     X, y = make_blobs(600, centers=centers, cluster_std=0.5, random_state=seed)
     ring = circle(1, 600, rng) * rng.uniform(6, 8, (600, 1))
-    clf = ConfidentClassifier(**params, beta=1.0, max_epochs=50, random_state=seed)
+    clf = ConfidentClassifier(
+        **params, beta=1.0, method="msp", max_epochs=50, random_state=seed
+    )
     return clf.fit(X, y, X_ood=ring if params["ood_source"] else None)
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from confident_clf import ConfidentClassifier
-from confident_clf.metrics import auroc
+from confident_clf import ConfidentClassifier, recipes
+from confident_clf._training._fit import Run
+from confident_clf.metrics import auroc, legacy_grid
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import figure1
@@ -59,10 +61,11 @@ def test_paper_preset(data, tmp_path, capsys):
     """Check that the paper's recipe runs only once, and that the tables match it."""
     arguments = ["--data", str(data), "--preset", "paper", "--images", "4"]
     arguments += ["--epochs", "1", "--jobs", "1", "--seeds", "0", "--device", "cpu"]
-    arguments += ["--out", str(tmp_path)]
+    regimes = ["original GAN", "joint + noise, beta=1"]
+    arguments += ["--out", str(tmp_path), "--tasks", "cifar", "--regimes", *regimes]
     figure1.main(arguments)
     results = json.loads((tmp_path / "figure1.json").read_text())
-    assert [r["regime"] for r in results] == figure1.REPORTED
+    assert [r["regime"] for r in results] == regimes
     for result in results:
         assert list(result["reports"]) == figure1.METHODS
         for by_set in result["reports"].values():
@@ -76,6 +79,120 @@ def test_paper_preset(data, tmp_path, capsys):
     assert f"{results[0]['reports']['msp']['scenes']['auroc']:.3f}" in text
     figure1.main(arguments)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("preset", "n_fits", "regimes"),
+    [
+        ("small", 2 * 7 * 3, figure1.REPORTED),
+        ("paper", 2 * 7 * 3, figure1.REPORTED),
+        ("paper-small", 2 * 4 * 2, list(figure1.PAPER)),
+    ],
+)
+def test_what_a_preset_runs(preset, n_fits, regimes):
+    """Check tasks, regimes and seeds, by default and as asked for."""
+    args = SimpleNamespace(
+        preset=preset, choose=False, others=False, seeds=None, tasks=None, regimes=None
+    )
+    fits = figure1.todo(args)
+    assert len(fits) == len(set(fits)) == n_fits
+    assert {task for _, task, *_ in fits} <= set(figure1.TASKS)
+    assert {regime for _, _, regime, *_ in fits} == set(regimes)
+    args.seeds, args.tasks, args.regimes = [7], ["cifar"], ["joint, entropy"]
+    assert figure1.todo(args) == [(preset, "cifar", "joint, entropy", 7, None)]
+
+
+def test_paper_small(data, tmp_path, monkeypatch):
+    """Check the fits asked for, and that an interrupted one continues."""
+    arguments = ["--data", str(data), "--preset", "paper-small", "--images", "4"]
+    arguments += ["--epochs", "3", "--jobs", "1", "--device", "cpu"]
+    arguments += ["--out", str(tmp_path), "--checkpoints", str(tmp_path / "fits")]
+    arguments += ["--tasks", "characters", "--regimes", "joint", "joint, entropy"]
+    write_checkpoint = Run.write_checkpoint
+
+    def killed(run, **kwargs):
+        write_checkpoint(run, **kwargs)
+        if len(run.net.history) == 2:
+            raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "write_checkpoint", killed)
+        with pytest.raises(SystemExit):
+            figure1.main([*arguments, "--seeds", "0"])
+    (folder,) = (tmp_path / "fits").iterdir()
+    assert any(folder.iterdir()) and not (tmp_path / "figure1.json").exists()
+    n_epochs = []
+    train_epoch = Run._train_epoch
+
+    def counted(run):
+        n_epochs.append(len(run.net.history))
+        return train_epoch(run)
+
+    monkeypatch.setattr(Run, "_train_epoch", counted)
+    figure1.main([*arguments, "--seeds", "0"])
+    assert n_epochs == [3, 1, 2, 3]
+    assert list((tmp_path / "fits").iterdir()) == []
+    results = json.loads((tmp_path / "figure1.json").read_text())
+    assert [r["regime"] for r in results] == ["joint", "joint, entropy"]
+    assert all(r["epochs"] == 3 and r["seconds"] > 0 for r in results)
+    assert next(iter(results[0]["reports"]["msp"])) == "CIFAR-10"
+    # The classes 0 to 3 train; of the characters that test, two are of these.
+    assert results[0]["reports"]["msp"]["scenes"]["n_in"] == 2
+
+
+@pytest.mark.parametrize("preset", ["paper", "paper-small"])
+@pytest.mark.parametrize("regime", figure1.REGIMES)
+def test_the_presets_are_the_recipes(preset, regime):
+    """Check the paper's parameters, and what the regimes beyond it change."""
+    n_epochs = {"paper": 100, "paper-small": 30}[preset]
+    own = figure1.REGIMES[regime]
+    of_tasks = {
+        "cifar": (recipes.cifar10, 0.1, 64),
+        "characters": (recipes.svhn, 1.0, 128),
+    }
+    assert figure1.PRESETS[preset]["n_train"].keys() == of_tasks.keys()
+    for task, (recipe, beta, batch_size) in of_tasks.items():
+        params = figure1.PRESETS[preset]["params"](task, regime)
+        changes = {**own, "max_epochs": n_epochs}
+        assert params == recipe(own["ood_source"]) | changes
+        assert params["beta"] == own.get("beta", beta)
+        assert params["entropy_weight"] == (regime == "joint, entropy")
+        batch_size = 128 if regime == "cross entropy" else batch_size
+        assert params["batch_size"] == batch_size
+        ConfidentClassifier(**params)
+
+
+def test_characters_train_or_test(data):
+    """Check that every sixth character tests, and no image does both."""
+    X, _ = image_sets.load(data, "streetview_chars")
+    X_train, y_train, X_test, y_test = figure1.known_images(data, "characters")
+    assert_array_equal(X_test, X[5::6])
+    assert len(X_train) == len(y_train) == 50 and len(y_test) == 10
+    assert_array_equal(X_train[:6], X[[0, 1, 2, 3, 4, 6]])
+
+
+def test_a_task_of_another_preset_is_refused(data, capsys):
+    """Check the message before anything is loaded or trained."""
+    with pytest.raises(SystemExit):
+        figure1.main(["--data", "nowhere", "--preset", "paper", "--tasks", "fashion"])
+    assert "--preset paper has the tasks cifar, characters" in capsys.readouterr().err
+
+
+def test_what_the_tables_say_of_files(data, tmp_path):
+    """Check that JPEG stands beside each table of colour sets, grey or not."""
+    arguments = ["--data", str(data), "--images", "20", "--epochs", "1", "--jobs", "1"]
+    arguments += ["--regimes", "noise", "--seeds", "0", "--out", str(tmp_path)]
+    figure1.main(arguments)
+    text = (tmp_path / "figure1.md").read_text()
+    grey, colour = text.split("## CIFAR-10 known")
+    assert (
+        grey.count("The unknown images are JPEG files of quality 90, made grey.") == 3
+    )
+    assert colour.count("Known and unknown images are JPEG files of quality 90.") == 3
+    assert colour.count("JPEG files of quality 90, the unknown are not.") == 2
+    for part in (grey, colour):
+        assert "library's defaults, not the paper's" in part
+        assert part.count("Tiny ImageNet, scenes) are JPEG files of quality 90;") == 3
 
 
 def test_choose(data, tmp_path):
@@ -128,7 +245,7 @@ def test_distorted_images():
 
 def test_explicit_is_tested_on_other_images(data):
     """Check that explicit is not tested on images that it trains on."""
-    for task in ("fashion", "cifar"):
+    for task in figure1.TASKS:
         seen, sets = figure1.unknown_sets(data, task, N)
         seen = {image.tobytes() for image in seen}
         for images in sets.values():
@@ -176,6 +293,8 @@ def test_reports():
     reports = figure1.reports_by_method({"msp": {"known": known, "noise": unknown}})
     expected = auroc(np.repeat([1, 0], [50, 30]), np.concatenate([known, unknown]))
     assert_allclose(reports["msp"]["noise"]["auroc"], expected, atol=1e-5)
+    on_grid = legacy_grid(known, unknown)["auroc"]
+    assert_allclose(reports["msp"]["noise"]["auroc_on_grid"], on_grid, atol=1e-5)
 
 
 def test_grey():

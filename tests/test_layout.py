@@ -60,6 +60,7 @@ MAY_IMPORT = {
     "metrics": {"_detection", "utils"},
     "model_selection": {"utils"},
     "modules": set(),
+    "recipes": {"modules"},
     "scores": {"utils"},
     "sources": {"_networks", "_training", "losses", "utils"},
     "utils": set(),

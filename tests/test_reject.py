@@ -47,7 +47,10 @@ def test_probabilities_are_over_the_classes():
     outputs = clf.net_.logits(X.astype(np.float32)).astype(float)
     assert outputs.shape == (300, 4)
     full = np.exp(log_softmax(outputs, axis=1))
-    np.testing.assert_allclose(p, full[:, :3] + full[:, 3:] / 3, atol=1e-12)
+    # Bayes' rule turns a prior of one half for unknown samples into one of 5 %.
+    joint = full * [0.95, 0.95, 0.95, 0.05]
+    posterior = joint / joint.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(p, posterior[:, :3] + posterior[:, 3:] / 3, atol=1e-12)
     np.testing.assert_array_equal(clf.predict(X), outputs[:, :3].argmax(axis=1))
     np.testing.assert_allclose(clf.ood_score(X), 1 - full[:, :3].max(1), atol=1e-9)
     np.testing.assert_allclose(
@@ -81,6 +84,8 @@ def test_two_classes_have_one_logit():
     np.testing.assert_allclose(clf.decision_function(X), np.log(p[:, 1] / p[:, 0]))
 
 
+# 150 steps are few for a GAN; what it makes can be rejected all the same.
+@pytest.mark.filterwarnings("ignore:The GAN did not converge")
 @pytest.mark.parametrize("ood_source", ["joint", "noise"])
 def test_every_source_can_be_rejected(ood_source):
     """Check that the reject loss falls, and is named in the history."""

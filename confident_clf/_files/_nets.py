@@ -95,8 +95,8 @@ def _check_samples(clf: ConfidentClassifier) -> None:
     if not isinstance(classes, np.ndarray) or classes.ndim != 1 or len(classes) < 2:
         raise ValueError("classes_ is not an array of two labels or more")
     for sizes in (shape, format_.shape):
-        if type(sizes) is not tuple or len(sizes) not in (1, 3):
-            raise ValueError("input_shape_ is not the shape of rows or images")
+        if type(sizes) is not tuple or not 1 <= len(sizes) <= 4:
+            raise ValueError("input_shape_ is not the shape of a sample")
         if not all(type(side) is int and 0 < side <= _MAX_SIDE for side in sizes):
             raise ValueError(f"input_shape_ has sides that are not in 1..{_MAX_SIDE}")
     if math.prod(shape) != math.prod(format_.shape):

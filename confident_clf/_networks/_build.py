@@ -96,6 +96,12 @@ def default_factory(role: str, shape):
     rows, images = _DEFAULTS[role]
     if len(shape) == 1:
         return rows
+    if len(shape) != 3:
+        raise ValueError(
+            f"There is no default {role} for samples of shape {shape}, only for rows "
+            "and images. Pass your own; a source that needs no generator and "
+            "discriminator is ood_source='noise', 'features', 'explicit' or None."
+        )
     height, width = shape[1:]
     if min(height, width) < MIN_IMAGE_SIZE:
         raise ValueError(

@@ -130,8 +130,9 @@ def prefer_channels_last(network: nn.Module, x: Tensor) -> None:
 
     A network whose layers ``view`` images in the usual layout keeps that.
     """
-    network.to(memory_format=torch.channels_last)
     try:
+        # Filters of volumes have no such layout either.
+        network.to(memory_format=torch.channels_last)
         with evaluating(network), torch.no_grad():
             network(x)
     except RuntimeError:

@@ -60,6 +60,7 @@ def train(
         raise
     finally:
         run.rates.restore()
+        net.drawn_ = []
         if source is not None:
             source.forget_batch()
     net.choose_inference_sizes(tuple(x.shape[1:]))
@@ -142,6 +143,7 @@ class Run:
         """Make a step on every batch; return the mean losses of all players."""
         net, players = self.net, EpochMeans()
         net._set_training(True)
+        net.drawn_ = []  # those of the last epoch are not in a checkpoint
 
         def step(batch):
             self.rates.set_next()

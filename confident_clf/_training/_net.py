@@ -31,6 +31,9 @@ from confident_clf.utils._compute import autocast, in_full, one_thread
 from confident_clf.utils._tensors import as_float
 from confident_clf.utils._torch import comes_from_raise
 
+# How many batches of OOD rows to draw at once, and how many numbers at most.
+_MOST_BATCHES, _MOST_NUMBERS = 16, 2**18
+
 
 class StopTraining(Exception):
     """A callback asks to end the training."""
@@ -103,6 +106,7 @@ class JointNet(NeuralNet):
         if self.source is not None:
             self.source_ = clone(self.source)
         self.inference_sizes_ = None, None
+        self.drawn_ = []  # batches of OOD samples for the next steps of an epoch
         return self
 
     def initialize_callbacks(self):
@@ -286,7 +290,27 @@ class JointNet(NeuralNet):
         return logits, torch.cat([logits_ood, in_full(head(features))])
 
     def _sample_like(self, x: Tensor, n: int) -> Tensor:
-        """Return `n` OOD samples, checked to be like the batch `x`."""
+        """Return `n` OOD samples, checked to be like the batch `x`.
+
+        Drawing takes longer than a small network's step, most of it the time between
+        operations. So several batches are drawn at once.
+        """
+        if not self.drawn_ or len(self.drawn_[-1]) < n:
+            self.drawn_ = self._draw(x, n)
+        return self.drawn_.pop()[:n]
+
+    def _draw(self, x: Tensor, n: int) -> list[Tensor]:
+        """Return one or more batches of `n` OOD samples."""
+        n_batches = 1
+        if self.source_.draws_ahead and x.ndim == 2:
+            n_batches = min(_MOST_BATCHES, max(1, _MOST_NUMBERS // (n * x.shape[1])))
+        samples = self._checked_samples(x, n * n_batches)
+        if n_batches > 1:  # each batch needs all kinds of samples
+            samples = samples[torch.randperm(len(samples), device=samples.device)]
+        return list(samples.split(n))
+
+    def _checked_samples(self, x: Tensor, n: int) -> Tensor:
+        """Return `n` samples of the source, or raise ValueError if they are not."""
         x_ood = self.source_.sample(n)
         if x_ood.shape != (n, *x.shape[1:]) or x_ood.dtype != x.dtype:
             raise ValueError(

@@ -10,6 +10,7 @@ from confident_clf.metrics._detection_metrics import (
     fpr_at_tpr,
     tnr_at_tpr,
 )
+from confident_clf.metrics._legacy_grid import legacy_grid
 from confident_clf.metrics._open_set_metrics import accepted_accuracy, aurc, oscr
 from confident_clf.metrics._report import ood_report
 from confident_clf.metrics._scorer import (
@@ -30,6 +31,7 @@ __all__ = [
     "expected_calibration_error",
     "fpr_at_tpr",
     "id_accuracy_scorer",
+    "legacy_grid",
     "make_ood_scorer",
     "ood_report",
     "oscr",

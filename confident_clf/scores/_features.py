@@ -102,6 +102,15 @@ def _kth_distance(rows: np.ndarray, train: np.ndarray, n_neighbors: int) -> np.n
     return np.linalg.norm(rows - train[kth], axis=1)
 
 
+def _some_of_each(y: np.ndarray, n: int) -> np.ndarray:
+    """Return the indices of `n` rows or fewer, at most as many of each class."""
+    order = np.random.RandomState(0).permutation(len(y))
+    classes = np.unique(y)
+    share = max(1, n // len(classes))
+    parts = [order[y[order] == label][:share] for label in classes]
+    return np.sort(np.concatenate(parts))
+
+
 # As in the paper of the score.
 _MOST_NEIGHBORS = 50
 
@@ -114,7 +123,7 @@ class KNN(FeatureScore):
 
         norm(z - z_(k)).
 
-    See :func:`knn`. Stores the features of all training samples.
+    See :func:`knn`. Stores the features of the training samples, or of a part of them.
 
     Parameters
     ----------
@@ -124,6 +133,9 @@ class KNN(FeatureScore):
         class of CIFAR-10. If a class has no more than k rows, the neighbours of its own
         samples are in other classes; k is then lowered to that of "auto", with a
         warning.
+    n_samples : int or None, default=None
+        How many training samples to keep at most, as many of each class, drawn at
+        random. The time to score a sample grows with this number. None means all.
 
     Attributes
     ----------
@@ -149,12 +161,17 @@ class KNN(FeatureScore):
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
+        "n_samples": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, *, n_neighbors="auto"):
+    def __init__(self, *, n_neighbors="auto", n_samples=None):
         self.n_neighbors = n_neighbors
+        self.n_samples = n_samples
 
     def _learn(self, features, y):
+        if self.n_samples is not None and self.n_samples < len(y):
+            rows = _some_of_each(y, self.n_samples)
+            features, y = features[rows], y[rows]
         self.directions_ = _directions(features)
         self.n_neighbors_ = self._choose_neighbors(y)
 

@@ -118,7 +118,18 @@ class Fused(OODScore):
         self.scores = scores
 
     def made(self) -> list[OODScore]:
-        """Return the scores as objects, not fitted; raise ValueError for a bad one."""
+        """Return the scores as objects.
+
+        Returns
+        -------
+        list of OODScore
+            The scores, not fitted.
+
+        Raises
+        ------
+        ValueError
+            If `scores` is not a list, is empty, or one of its elements is not a score.
+        """
         if not isinstance(self.scores, list | tuple) or not self.scores:
             raise ValueError(
                 f"scores={self.scores!r} must be a list of scores, such as "

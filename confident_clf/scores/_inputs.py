@@ -2,7 +2,7 @@
 """Outlier detectors of scikit-learn, on the inputs of the network, as scores."""
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf.scores._score import OODScore
@@ -56,6 +56,14 @@ class InputScore(OODScore):
         """Return the score of each sample."""
         check_is_fitted(self)
         return -np.asarray(self.detector_.score_samples(_rows(network, X)), np.float64)
+
+
+def is_detector(value) -> bool:
+    """Return whether a value can be the detector of an `InputScore`."""
+    if not isinstance(value, BaseEstimator) or isinstance(value, type):
+        return False
+    # LocalOutlierFactor hides the method unless it is for new samples.
+    return hasattr(value, "score_samples") or "novelty" in value.get_params()
 
 
 def _rows(network, X: np.ndarray) -> np.ndarray:

@@ -357,15 +357,15 @@ def score_logits(logits, method, *, rejects=False):
     return LOGIT_SCORES[method](to_classes(logits))
 
 
-def spread_reject(logits: ArrayLike) -> np.ndarray:
+def spread_reject(logits: ArrayLike, odds: float = 1.0) -> np.ndarray:
     """Return logits of the classes that share the probability of rejection evenly.
 
     Their softmax is the softmax of `logits`, where the reject logit is last, plus
     ``p_reject / n_classes`` for each class. So a sample that is surely rejected is
-    undecided between the classes.
+    undecided between the classes. `odds` multiplies the odds of rejection first.
     """
     logits = _check_logits(logits)
-    share = logits[:, -1:] - np.log(logits.shape[1] - 1)
+    share = logits[:, -1:] + np.log(odds) - np.log(logits.shape[1] - 1)
     with np.errstate(invalid="ignore"):  # NaN stays NaN
         return np.logaddexp(logits[:, :-1], share)
 

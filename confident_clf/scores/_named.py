@@ -6,7 +6,7 @@ from functools import partial
 from confident_clf.scores._features import KNN
 from confident_clf.scores._gaussian import RMD, Mahalanobis
 from confident_clf.scores._gen import GEN
-from confident_clf.scores._inputs import InputScore
+from confident_clf.scores._inputs import InputScore, is_detector
 from confident_clf.scores._last_layer import ReAct, ViM
 from confident_clf.scores._logits import LOGIT_SCORES
 from confident_clf.scores._odin import ODIN
@@ -34,7 +34,7 @@ def make_single(score) -> OODScore:
         if hasattr(score, "_parameter_constraints"):
             score._validate_params()
         return score
-    if hasattr(score, "score_samples") and hasattr(score, "fit"):
+    if is_detector(score):
         return InputScore(score)
     raise ValueError(
         f"{score!r} is not a score. Choose one of {', '.join(map(repr, sorted(NAMED)))}"

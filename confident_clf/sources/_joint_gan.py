@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A GAN trained together with the classifier: the paper's blue bar."""
 
+from contextlib import nullcontext
 from numbers import Integral, Real
 
 import torch
@@ -36,13 +37,17 @@ class JointGAN(OODSource):
     H(P_G)``: eq. (2) of [1]_. So the samples look like the data, yet the classifier is
     unsure of them: they lie on the low-density boundary.
 
+    In eq. (2) the entropy H(P_G) has weight 1. Here it is off by default, as in the
+    reference code and in the later version of the paper, which leave it out.
+
     Parameters
     ----------
     generator : callable or None, default=None
         ``generator(latent_dim, output_shape)`` returns a network that maps latent
-        vectors (n, latent_dim) to samples in standard units: for images 0 and
-        1 mean the smallest and the largest value in the training data, for rows each
-        feature's mean and one standard deviation above it. None means
+        vectors (n, latent_dim) to samples in standard units. For rows 0 and 1 mean each
+        feature's mean and one standard deviation above it; for images, signals and
+        volumes the smallest and the largest value of a channel in the training data.
+        None means
         :class:`~confident_clf.modules.DCGenerator` of width 32 for images, a
         :class:`~confident_clf.modules.MLPGenerator` for rows.
     discriminator : callable or None, default=None
@@ -53,12 +58,12 @@ class JointGAN(OODSource):
     latent_dim : int, default=100
         Size of the latent vector z, drawn from N(0, 1).
     lr : float or None, default=None
-        Learning rate of Adam, betas (0.5, 0.999), for both networks. None means 1e-3
-        for images and 2e-4 for rows: a GAN learns rows so soon that with a higher rate
-        its samples cost accuracy.
+        Learning rate of Adam, betas (0.5, 0.999), for both networks. None means 2e-4
+        for rows and 1e-3 for images and the like: a GAN learns rows so soon that with a
+        higher rate its samples cost accuracy.
     entropy_weight : float, default=0.0
-        Weight of the generator's entropy, whose estimate is the negative pull-away
-        term; needs a discriminator with a method ``features(x)``.
+        Weight of the generator's entropy H(P_G), 1 in eq. (2), whose estimate is the
+        negative pull-away term; needs a discriminator with a method ``features(x)``.
     objective : {"boundary", "confident"}, default="boundary"
         What the generator aims at besides fooling the discriminator. "boundary" means
         samples that the classifier is unsure of, as in [1]_. "confident" means samples
@@ -153,7 +158,7 @@ class JointGAN(OODSource):
 
     def _make_optimizers(self, input_shape) -> None:
         """Make the optimizers of both networks."""
-        lr = self.lr or (1e-3 if len(input_shape) == 3 else 2e-4)
+        lr = self.lr or (2e-4 if len(input_shape) == 1 else 1e-3)
         self.generator_optimizer_ = _adam(self.generator_, lr)
         self.discriminator_optimizer_ = _adam(self.discriminator_, lr)
 
@@ -215,8 +220,10 @@ class JointGAN(OODSource):
 
     def _classifier_term(self, fake: Tensor, net) -> Tensor:
         """Return the loss of the samples that the classifier judges."""
-        # In training mode, BatchNorm would count the fakes in its statistics.
-        with evaluating(net.module_):
+        # Dropout stays on, as in the reference code. But in training mode BatchNorm
+        # would count the fakes in its statistics.
+        has_batch_norm = bool(batch_norms(net.module_))
+        with evaluating(net.module_) if has_batch_norm else nullcontext():
             logits = in_full(net.module_(self._to_units(fake)))
         if self.objective == "boundary":
             return net.ood_loss(logits)
@@ -245,16 +252,16 @@ class JointGAN(OODSource):
 def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return offset and scale: x = offset + scale * (samples in standard units).
 
-    For images they are minimum and range of each channel, for rows mean and standard
-    deviation of each feature. A constant feature has scale 0, and is constant in the
-    samples too.
+    For rows they are mean and standard deviation of each feature; for images, signals
+    and volumes minimum and range of each channel. A constant feature has scale 0, and
+    is constant in the samples too.
     """
-    if x.ndim == 4:
-        rest = (0, 2, 3)
+    if x.ndim > 2:
+        rest = (0, *range(2, x.ndim))
         offset, high = (
             as_float(extreme(x, dim=rest, keepdim=True)[0])
             for extreme in (torch.amin, torch.amax)
-        )  # (channels, 1, 1)
+        )  # (channels, 1, ...)
         return offset, high - offset
     scale, offset = torch.std_mean(x, dim=0, correction=0)
     return offset, scale

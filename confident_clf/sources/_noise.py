@@ -20,11 +20,11 @@ _ENOUGH_ROWS = 8
 class NoiseOOD(OODSource):
     """Noise in the range of the data, a mixture of several kinds.
 
-    For images: "uniform" and "gaussian" pixels, "low_frequency" noise (a coarse random
-    grid, enlarged smoothly), "patch_shuffled" training images, whose texture is right
-    and whose shape is wrong, "constant" images of one colour, often black or white, and
-    "covered" training images, of which one side has one colour, as behind a covered
-    lens.
+    For images, signals and volumes: "uniform" and "gaussian" pixels, "low_frequency"
+    noise (a coarse random grid, enlarged smoothly), "patch_shuffled" training images,
+    whose texture is right and whose shape is wrong, "constant" images of one colour,
+    often black or white, and "covered" training images, of which one side has one
+    colour, as behind a covered lens.
 
     For rows: "permuted" features, each drawn from the training data on its own, which
     keeps their distributions and breaks their dependence, "uniform" rows in the
@@ -66,6 +66,8 @@ class NoiseOOD(OODSource):
         "categorical": [StrOptions({"auto"}), list],
     }
 
+    draws_ahead = True
+
     def __init__(self, kinds=None, *, enlarge=0.5, categorical="auto"):
         super().__init__()
         self.kinds = kinds
@@ -75,16 +77,16 @@ class NoiseOOD(OODSource):
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Learn the range of the data, and keep some rows."""
         super().prepare(x, x_ood, device)
-        makers = _IMAGE_KINDS if x.ndim == 4 else _ROW_KINDS
+        makers = _makers(x)
         self.kinds_ = tuple(makers) if self.kinds is None else tuple(self.kinds)
         unknown = [kind for kind in self.kinds_ if kind not in makers]
         if unknown or not self.kinds_:
-            data = "images" if x.ndim == 4 else "rows"
+            data = "rows" if x.ndim == 2 else "images, signals and volumes"
             raise ValueError(
                 f"kinds={self.kinds!r} must name kinds of noise for {data}, out of "
                 f"{', '.join(map(repr, makers))}."
             )
-        dims = (0, 2, 3) if x.ndim == 4 else 0
+        dims = (0, *range(2, x.ndim))
         low, high = (
             as_float(extreme(x, dim=dims, keepdim=True)[0]).to(device)
             for extreme in (torch.amin, torch.amax)
@@ -116,7 +118,7 @@ class NoiseOOD(OODSource):
 
     def sample(self, n: int) -> Tensor:
         """Return `n` samples, about as many of each kind."""
-        makers = _IMAGE_KINDS if self.rows_.ndim == 4 else _ROW_KINDS
+        makers = _makers(self.rows_)
         # A random start, so that in small batches no kind always gets more samples.
         start = int(torch.randint(len(self.kinds_), ()))
         parts = []
@@ -151,33 +153,42 @@ def _gaussian_pixels(source: NoiseOOD, n: int) -> Tensor:
 def _low_frequency(source: NoiseOOD, n: int) -> Tensor:
     """Return smooth images: coarse random grids of 2 to 7 cells a side, enlarged."""
     channels, *size = source.rows_.shape[1:]
-    cells = int(torch.randint(2, 8, ()))
-    coarse = torch.rand(n, channels, cells, cells, device=source.low_.device)
-    smooth = F.interpolate(coarse, size=tuple(size), mode="bilinear")
+    cells = [int(torch.randint(2, 8, ()))] * len(size)
+    coarse = torch.rand(n, channels, *cells, device=source.low_.device)
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    smooth = F.interpolate(coarse, size=tuple(size), mode=mode)
     return _to_range(source, smooth)
 
 
 def _patch_shuffled(source: NoiseOOD, n: int) -> Tensor:
     """Return training images whose patches, 2 to 4 a side, are in random order."""
     images = _draw_rows(source, n)
+    d = images.ndim - 2
     k = int(torch.randint(2, 5, ()))
-    down, across = (min(k, size) for size in images.shape[2:])
-    height, width = images.shape[2] // down, images.shape[3] // across
-    # Pixels that do not fill a patch, at the lower and right edge, stay in place.
-    area = images[:, :, : down * height, : across * width]
-    patches = area.unfold(2, height, height).unfold(3, width, width).flatten(2, 3)
-    order = torch.rand(n, down * across, device=images.device).argsort(dim=1)
-    index = order[:, None, :, None, None].expand_as(patches)
-    shuffled = patches.gather(2, index).unflatten(2, (down, across))
-    area.copy_(shuffled.transpose(3, 4).reshape(area.shape))
+    counts = [min(k, side) for side in images.shape[2:]]
+    sizes = [
+        side // count for side, count in zip(images.shape[2:], counts, strict=True)
+    ]
+    grid = images
+    for i in reversed(range(d)):
+        # Pixels that do not fill a patch, at the end of a side, stay in place.
+        grid = grid.narrow(2 + i, 0, counts[i] * sizes[i])
+        grid = grid.unflatten(2 + i, (counts[i], sizes[i]))
+    # A view of the images: (n, channels, *counts, *sizes)
+    grid = grid.permute(0, 1, *range(2, 2 + 2 * d, 2), *range(3, 2 + 2 * d, 2))
+    patches = grid.flatten(2, 1 + d)
+    order = torch.rand(n, patches.shape[2], device=images.device).argsort(dim=1)
+    index = order.view(n, 1, -1, *[1] * d).expand_as(patches)
+    grid.copy_(patches.gather(2, index).view_as(grid))
     return images
 
 
 def _one_colour(source: NoiseOOD, n: int) -> Tensor:
-    """Return n colours, one in three black or white, (n, channels, 1, 1)."""
+    """Return n colours, one in three black or white, (n, channels, 1, ...)."""
     channels, device = source.rows_.shape[1], source.low_.device
-    unit = torch.rand(n, channels, 1, 1, device=device)
-    extreme = torch.rand(n, 1, 1, 1, device=device) < 1 / 3
+    sides = [1] * (source.rows_.ndim - 2)
+    unit = torch.rand(n, channels, *sides, device=device)
+    extreme = torch.rand(n, 1, *sides, device=device) < 1 / 3
     black_or_white = (unit[:, :1] < 0.5).to(unit)
     return _to_range(source, torch.where(extreme, black_or_white, unit))
 
@@ -191,15 +202,16 @@ def _constant(source: NoiseOOD, n: int) -> Tensor:
 def _covered(source: NoiseOOD, n: int) -> Tensor:
     """Return training images of which 40 to 75 % have one colour, from one side on."""
     images, device = _draw_rows(source, n), source.low_.device
-    down, across = (
-        torch.linspace(0, 1, size, device=device) for size in images.shape[2:]
+    one_each = (n, *[1] * (images.ndim - 1))
+    places = torch.meshgrid(
+        *(torch.linspace(0, 1, size, device=device) for size in images.shape[2:]),
+        indexing="ij",
     )
     # Where less is covered, an image may still show its class, and accuracy falls.
-    share = 0.4 + 0.35 * torch.rand(n, 1, 1, 1, device=device)
-    place = torch.where(
-        torch.rand(n, 1, 1, 1, device=device) < 0.5, down[:, None], across
-    )
-    place = torch.where(torch.rand(n, 1, 1, 1, device=device) < 0.5, place, 1 - place)
+    share = 0.4 + 0.35 * torch.rand(one_each, device=device)
+    axis = torch.randint(len(places), (n,), device=device)
+    place = torch.stack(places)[axis].unsqueeze(1)  # (n, 1, height, ...)
+    place = torch.where(torch.rand(one_each, device=device) < 0.5, place, 1 - place)
     return torch.where(place < share, _one_colour(source, n), images)
 
 
@@ -218,7 +230,7 @@ def _uniform_rows(source: NoiseOOD, n: int) -> Tensor:
     unit = _unit_uniform(source, n)
     uniform = _to_range(source, (1 + 2 * source.enlarge) * unit - source.enlarge)
     numbers = getattr(source, "numbers_", None)
-    if numbers is None:
+    if numbers is None or len(numbers) == uniform.shape[1]:
         return uniform
     rows = _permuted_features(source, n)
     rows[:, numbers] = uniform[:, numbers]
@@ -230,9 +242,11 @@ def _replaced_feature(source: NoiseOOD, n: int) -> Tensor:
     if len(source.numbers_) == 0:  # all features are categories
         return _permuted_features(source, n)
     rows, device = _draw_rows(source, n), source.low_.device
-    which = torch.randint(len(source.numbers_), (n, 1), device=device)
-    column = source.numbers_[which]
-    return rows.scatter(1, column, _uniform_rows(source, n).gather(1, column))
+    column = source.numbers_[torch.randint(len(source.numbers_), (n, 1), device=device)]
+    low, high = source.low_[column], source.high_[column]
+    unit = torch.rand(n, 1, device=device)
+    place = (1 + 2 * source.enlarge) * unit - source.enlarge
+    return rows.scatter(1, column, low + (high - low) * place)
 
 
 def find_categories(x: Tensor) -> list[list[int]]:
@@ -303,3 +317,8 @@ _ROW_KINDS = {
     "uniform": _uniform_rows,
     "replaced": _replaced_feature,
 }
+
+
+def _makers(x: Tensor) -> dict:
+    """Return the kinds of noise for samples like these, by name."""
+    return _ROW_KINDS if x.ndim == 2 else _IMAGE_KINDS

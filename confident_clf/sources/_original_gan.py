@@ -8,8 +8,13 @@ from torch import Tensor, nn
 from confident_clf._training._batches import EpochMeans, ShuffledBatches, resident
 from confident_clf._training._collapse import warn_of_collapse
 from confident_clf._training._divergence import located
+from confident_clf._training._schedules import (
+    SCHEDULES,
+    ScheduledRates,
+    resolve_schedule,
+)
 from confident_clf.sources._joint_gan import JointGAN
-from confident_clf.utils._sklearn import Interval
+from confident_clf.utils._sklearn import Interval, StrOptions
 from confident_clf.utils._tensors import as_float
 
 
@@ -37,6 +42,9 @@ class OriginalGAN(JointGAN):
         Passes over the training data.
     batch_size : int, default=64
         Training samples in a batch, at least 2.
+    lr_schedule : {"one_cycle", "step"}, callable or None, default="one_cycle"
+        How the learning rates of both networks change over these epochs, as in
+        :class:`~confident_clf.ConfidentClassifier`. None keeps them constant.
 
     References
     ----------
@@ -55,6 +63,7 @@ class OriginalGAN(JointGAN):
         **JointGAN._parameter_constraints,
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
     }
 
     def __init__(
@@ -67,6 +76,7 @@ class OriginalGAN(JointGAN):
         entropy_weight=0.0,
         max_epochs=50,
         batch_size=64,
+        lr_schedule="one_cycle",
     ):
         super().__init__(
             generator,
@@ -77,6 +87,7 @@ class OriginalGAN(JointGAN):
         )
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.lr_schedule = lr_schedule
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Train both networks, then freeze them; keep the losses in `history_`."""
@@ -84,15 +95,20 @@ class OriginalGAN(JointGAN):
         super().prepare(x, x_ood, device)
         if is_trained:
             return
+        schedule = resolve_schedule(self.lr_schedule)
         self.history_ = []
         batches = ShuffledBatches(resident((x,), device), self.batch_size)
+        n_steps = self.max_epochs * len(batches)
+        rates = ScheduledRates(schedule, super().optimizers(), n_steps)
         for epoch in range(self.max_epochs):
             losses = EpochMeans()
             with located(epoch + 1, super().optimizers()) as position:
                 for position.batch, (batch,) in enumerate(batches, start=1):
+                    rates.set_next()
                     real = self._standardize(as_float(batch.to(device)))
                     losses.add(self._step_both(real), len(real))
             self.history_.append(losses.means() | self.end_epoch())
+        rates.restore()
         warn_of_collapse(self.history_)
         self.requires_grad_(False).eval()
 

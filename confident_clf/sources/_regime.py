@@ -7,8 +7,9 @@ from confident_clf.sources._make_source import make_source
 from confident_clf.sources._source import OODSource
 from confident_clf.utils._params import is_auto, resolve_beta
 
-# What "auto" was found to be best with: docs/results/tables.md and figure1.md.
-_AUTO_SOURCES = {"rows": "noise", "images": ["joint", "noise"]}
+# What "auto" was found to be best with: docs/results/tables.md and figure1.md. There is
+# no default generator for signals and volumes.
+_AUTO_SOURCES = {"images": ["joint", "noise"], "others": "noise"}
 
 
 class Regime(NamedTuple):
@@ -22,8 +23,9 @@ class Regime(NamedTuple):
 def make_regime(clf, input_shape: tuple[int, ...]) -> Regime:
     """Return the regime that the parameters of a classifier mean.
 
-    "auto" depends on whether a sample is a row or an image. The source is not fitted.
-    Raise ValueError if there is no such source, or a parameter of it is out of range.
+    "auto" depends on whether a sample is a row, an image or something else. The source
+    is not fitted. Raise ValueError if there is no such source, or a parameter of it is
+    out of range.
     """
     automatic, is_row = is_auto(clf.ood_source), len(input_shape) == 1
     options = {
@@ -34,8 +36,9 @@ def make_regime(clf, input_shape: tuple[int, ...]) -> Regime:
         "entropy_weight": clf.entropy_weight,
         "max_epochs": clf.max_epochs,
         "batch_size": clf.batch_size,
+        "lr_schedule": clf.lr_schedule,
     }
-    source = _AUTO_SOURCES["rows" if is_row else "images"]
+    source = _AUTO_SOURCES["images" if len(input_shape) == 3 else "others"]
     target = "reject" if automatic and is_row else "uniform"
     return Regime(
         make_source(source if automatic else clf.ood_source, options),

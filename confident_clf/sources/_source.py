@@ -48,6 +48,10 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     # Whether `sample_features` returns features of the classifier.
     makes_features = False
 
+    # Whether samples are the same at any time, so that `sample` may be called once for
+    # several batches of rows. That is faster.
+    draws_ahead = False
+
     # As in scikit-learn: the classifier checks these before it uses the source.
     _parameter_constraints: dict = {}
 

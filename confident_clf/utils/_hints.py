@@ -38,11 +38,9 @@ def check_container(X) -> None:
             f"all one size and mode, and pass {_PILLOW}."
         )
     is_path = isinstance(first, os.PathLike)
-    if is_path or (
-        isinstance(first, str) and first.lower().endswith(_IMAGE_FILES)
-    ):
+    if is_path or (isinstance(first, str) and first.lower().endswith(_IMAGE_FILES)):
         raise TypeError(
-            f"X holds paths, such as {os.fspath(first)!r}; ConfidentClassifier does "
+            f"X holds paths, such as {str(first)!r}; ConfidentClassifier does "
             "not open files. Open them with Pillow, images = [Image.open(path) for "
             f"path in X], and pass {_PILLOW}."
         )
@@ -57,19 +55,20 @@ def _first(X) -> object:
 
 
 def check_axes(shape: tuple[int, ...], *, own_module: bool) -> None:
-    """Raise ValueError if samples of this shape are neither rows nor images.
+    """Raise ValueError unless samples are rows, images, or for a user's module.
 
     Images whose channels seem to come last are refused where the default network would
     see them. A module of the user's own may mean them so: then there is a warning.
     """
     if len(shape) == 4:
         _check_channels(shape, own_module)
-    elif len(shape) > 2:
+    elif len(shape) > 2 and not (own_module and len(shape) < 6):
         raise ValueError(
             "X must be rows (n, features) or images (n, channels, height, width); got "
             f"shape {shape}. {_without_an_axis(shape)}Grey images need a channel axis: "
-            "X[:, None]. Signals (n, channels, length) are images of height 1, "
-            "X[:, :, None], for a module of your own, or rows: X.reshape(len(X), -1)."
+            "X[:, None]. Signals (n, channels, time) and volumes (n, channels, depth, "
+            "height, width) need a module of your own; as rows they are "
+            "X.reshape(len(X), -1)."
         )
 
 
@@ -102,10 +101,10 @@ def _check_channels(shape: tuple[int, ...], own_module: bool) -> None:
     )
 
 
-def check_image_shape(image_shape: tuple[int, ...], *, own_module: bool) -> None:
+def check_image_shape(image_shape: tuple[int, ...]) -> None:
     """Raise ValueError if the channels of `image_shape` seem to come last."""
     height, width, channels = image_shape
-    if own_module or not channels <= _CHANNELS < _SIDE <= min(height, width):
+    if not channels <= _CHANNELS < _SIDE <= min(height, width):
         return
     rows = f"X.reshape(-1, {height}, {width}, {channels}).transpose(0, 3, 1, 2)"
     raise ValueError(
@@ -123,7 +122,10 @@ def hint_of_shape(shape: tuple[int, ...], known: tuple[int, ...]) -> str:
         known: "X[None]",
         last: "X.transpose(2, 0, 1)[None]",
         (*shape[:1], *last): "X.transpose(0, 3, 1, 2)",
-        (*shape[:1], int(np.prod(known))): f"X.reshape(-1, {', '.join(map(str, known))})",
+        (
+            *shape[:1],
+            int(np.prod(known)),
+        ): f"X.reshape(-1, {', '.join(map(str, known))})",
     }
     if one_grey:
         remedies |= {known[1:]: "X[None, None]", (*shape[:1], *known[1:]): "X[:, None]"}

@@ -28,8 +28,24 @@ def check_class_labels(y: np.ndarray) -> None:
         ) from error
 
 
+def check_one_label_each(y: ArrayLike) -> None:
+    """Raise ValueError if the samples have several labels each."""
+    try:
+        shape = np.shape(y)
+    except ValueError:
+        return  # lists of many lengths: scikit-learn's validation says so
+    if len(shape) == 2 and shape[1] > 1:
+        raise ValueError(
+            f"y has shape {shape}, but each sample must have one class: the loss makes "
+            "the probabilities of the classes uniform, and with several labels at once "
+            "these do not sum to 1. Train one classifier for each label, with "
+            "sklearn.multioutput.MultiOutputClassifier."
+        )
+
+
 def check_labels(y: ArrayLike) -> np.ndarray:
     """Return class labels as a vector; raise ValueError if they cannot name classes."""
+    check_one_label_each(y)
     y = column_or_1d(y, warn=True)
     assert_all_finite(y, input_name="y")
     check_class_labels(y)

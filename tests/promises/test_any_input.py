@@ -277,11 +277,11 @@ GAN = {
     "lr": PARAMETERS["gan_lr"][1],
     "entropy_weight": PARAMETERS["entropy_weight"][1],
 }
+OF_ORIGINAL_GAN = ["max_epochs", "batch_size", "lr_schedule"]
 # Values of the parameters of sources that fit must refuse.
 OF_SOURCES = {
     JointGAN: GAN | {"objective": ["sure", None]},
-    OriginalGAN: GAN
-    | {name: PARAMETERS[name][1] for name in ("max_epochs", "batch_size")},
+    OriginalGAN: GAN | {name: PARAMETERS[name][1] for name in OF_ORIGINAL_GAN},
     NoiseOOD: {"kinds": ["uniform", 3, [], ["x"]], "enlarge": [-1, np.nan, None, "1"]},
     FeatureOOD: {
         "share": [0, 1.5, -1, np.nan, None, "x"],

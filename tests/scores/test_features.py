@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import normalize
 
 from confident_clf.scores import (
     KNN,
@@ -30,7 +31,7 @@ rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(300, 4)), rng.integers(3, size=300)
 X[:, 0] += 4 * Y
 NEW = 3 * rng.normal(size=(40, 4))
-SCORES = [KNN(n_neighbors=1), Mahalanobis(), RMD(), ReAct(), ViM(n_components=3)]
+SCORES = [KNN(n_neighbors=3), Mahalanobis(), RMD(), ReAct(), ViM(n_components=3)]
 
 
 class Features:
@@ -221,6 +222,8 @@ CASES = [
 ]
 
 
+# One case has a class of one row; test_more_neighbors_than_a_class_has is about that.
+@pytest.mark.filterwarnings("ignore:n_neighbors=3 of KNN")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("score", SCORES, ids=repr)
 def test_degenerate_features(score, case):
@@ -282,3 +285,40 @@ def test_distances_far_from_the_origin():
     rows = rng.normal(size=(50, 2))
     shifted = mahalanobis(rows + 2**20, means + 2**20, np.eye(2))
     assert_allclose(shifted, mahalanobis(rows, means, np.eye(2)), rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "k"), [((700, 900), 7), ((9, 500), 1), ((9999,), 50)]
+)
+def test_neighbors_of_auto(sizes, k):
+    """Check that k is a hundredth of the smallest class, from 1 to 50."""
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    features = np.random.default_rng(0).normal(size=(len(y), 3))
+    score = KNN().fit(Features(3, 2), features, y)
+    assert score.n_neighbors_ == k
+    expected = knn(features[:20], features, k)
+    assert_allclose(score.ood_score(Features(3, 2), features[:20]), expected)
+
+
+@pytest.mark.parametrize("n_neighbors", [30, 31, 5000])
+def test_more_neighbors_than_a_class_has(n_neighbors):
+    """Check the warning, and the k that is used instead."""
+    y = np.repeat([0, 1], [30, 70])
+    features = np.random.default_rng(0).normal(size=(100, 3))
+    score = KNN(n_neighbors=n_neighbors)
+    with pytest.warns(UserWarning, match="30 rows of the smallest class"):
+        score.fit(Features(3, 2), features, y)
+    assert score.n_neighbors_ == 1
+    assert KNN(n_neighbors=29).fit(Features(3, 2), features, y).n_neighbors_ == 29
+
+
+def test_some_samples_of_each_class():
+    """Check that a rare class keeps its rows, and the others share what is left."""
+    y = np.repeat([0, 1, 2], [500, 3, 400])
+    features = np.random.default_rng(0).normal(size=(903, 4))
+    score = KNN(n_samples=90).fit(Features(4, 3), features, y)
+    kept = (
+        (score.directions_[:, None] == normalize(features)).all(axis=2).argmax(axis=1)
+    )
+    assert np.bincount(y[kept]).tolist() == [30, 3, 30]
+    assert len(np.unique(kept)) == 63

@@ -231,7 +231,7 @@ def test_bytes_become_unit_range():
 @pytest.mark.parametrize(
     ("kinds", "x", "message"),
     [
-        (["permuted"], torch.rand(4, 1, 8, 8), "noise for images, out of 'uniform'"),
+        (["permuted"], torch.rand(4, 1, 8, 8), "signals and volumes, out of 'uniform'"),
         (["patch_shuffled"], torch.rand(4, 3), "noise for rows, out of 'permuted'"),
         ([], torch.rand(4, 3), r"kinds=\[\] must name"),
     ],

@@ -68,6 +68,90 @@ def test_the_name_takes_the_classifiers_parameters():
     np.testing.assert_array_equal(copy.sample_ood(3), clf.sample_ood(3))
 
 
+def trained(lr_schedule, max_epochs, lr=1e-3):
+    """Return an original GAN trained on 100 rows in two batches an epoch."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        source = OriginalGAN(
+            latent_dim=4,
+            lr=lr,
+            lr_schedule=lr_schedule,
+            max_epochs=max_epochs,
+            batch_size=50,
+        )
+        source.prepare(torch.randn(100, 3), None, CPU)
+    return source
+
+
+def parameters(source):
+    """Return all parameters of a source as one tensor."""
+    return torch.cat([p.detach().flatten() for p in source.parameters()])
+
+
+def test_the_rates_follow_a_schedule():
+    """Check what a schedule is asked, and that a factor of 0 stops both networks."""
+    asked = []
+
+    def stop_half_way(share):
+        asked.append(share)
+        return 1.0 if share < 0.5 else 0.0
+
+    stopped = trained(stop_half_way, max_epochs=4)
+    assert asked == [0.0, *(i / 8 for i in range(8))]  # checked first, then each step
+    assert torch.equal(parameters(stopped), parameters(trained(None, max_epochs=2)))
+    assert len(stopped.history_) == 4
+
+
+def test_the_reference_schedule():
+    """Check "step": a tenth of both rates in the last two of five epochs."""
+    ours = trained("step", max_epochs=5)
+    same = trained(lambda share: 1.0 if share * 5 < 3 else 0.1, max_epochs=5)
+    assert torch.equal(parameters(ours), parameters(same))
+    assert not torch.equal(parameters(ours), parameters(trained(None, max_epochs=5)))
+    # The first steps of Adam are as long as the rate: a tenth moves a tenth.
+    start = parameters(trained(None, 1, lr=1e-30))
+    whole, tenth = (
+        (parameters(trained(s, 1)) - start).norm() for s in (None, lambda share: 0.1)
+    )
+    assert tenth / whole == pytest.approx(0.1, rel=0.1)
+    groups = ours.generator_optimizer_.param_groups
+    assert [group["lr"] for group in groups] == [1e-3]  # its own rate again
+
+
+@pytest.mark.parametrize("schedule", [None, "step", "one_cycle"])
+def test_the_name_takes_the_classifier_s_schedule(schedule):
+    """Check that "gan" follows the classifier's schedule; by default, the default."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    clf = ConfidentClassifier(
+        ood_source="gan", max_epochs=3, lr_schedule=schedule, random_state=0
+    ).fit(X, np.arange(40) % 2)
+    other = ConfidentClassifier(
+        ood_source=OriginalGAN(max_epochs=3, lr_schedule=schedule),
+        max_epochs=3,
+        lr_schedule=schedule,
+        random_state=0,
+    ).fit(X, np.arange(40) % 2)
+    np.testing.assert_array_equal(clf.sample_ood(5), other.sample_ood(5))
+    assert clf.net_.source_.lr_schedule == schedule
+    assert OriginalGAN().lr_schedule == ConfidentClassifier().lr_schedule
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error", "message"),
+    [
+        ("steps", ValueError, "lr_schedule"),
+        (lambda share: -1.0, ValueError, r"lr_schedule\(0.0\) is -1.0"),
+        (lambda share: "fast", TypeError, "is 'fast'"),
+    ],
+)
+def test_a_wrong_schedule_is_refused(schedule, error, message):
+    """Check the error, before any step."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    clf = ConfidentClassifier(ood_source=OriginalGAN(lr_schedule=schedule))
+    with pytest.raises(error, match=message):
+        clf.fit(X, np.arange(40) % 2)
+
+
 def test_prediction_entropy_has_its_closed_form():
     """Check the entropy of two classes, and its gradient by finite differences."""
     p = 0.2

@@ -166,6 +166,65 @@ def test_generator_step_leaves_the_classifiers_batch_norm_alone():
     assert norm.num_batches_tracked.item() == 1
 
 
+class Recorder(torch.nn.Sequential):
+    """A classifier that records in which mode its passes were made."""
+
+    def __init__(self, *layers):
+        super().__init__(torch.nn.Linear(3, 8), *layers, torch.nn.Linear(8, 4))
+        self.modes = []
+
+    def forward(self, x):
+        self.modes.append([layer.training for layer in self])
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "mode"),
+    [
+        (torch.nn.Dropout(0.5), True),
+        (torch.nn.LayerNorm(8), True),
+        (torch.nn.GroupNorm(2, 8), True),
+        (torch.nn.BatchNorm1d(8), False),
+        (torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(8)), False),
+        (torch.nn.SyncBatchNorm(8), False),
+    ],
+    ids=lambda value: value if isinstance(value, bool) else type(value).__name__,
+)
+def test_mode_of_the_classifier_in_the_generator_s_step(layer, mode):
+    """Check that dropout stays on as in the reference code, unless there is BatchNorm.
+
+    Only the generator's step is watched; afterwards the classifier is in training mode.
+    """
+    net, _ = make_net(JointGAN(latent_dim=5), module=partial(Recorder, layer))
+    net.module_.modes.clear()
+    net.source_._step_generator(net.source_._generate(20), net)
+    assert net.module_.modes == [[mode] * 3]
+    assert all(module.training for module in net.module_.modules())
+
+
+@pytest.mark.parametrize("objective", ["boundary", "confident"])
+def test_the_generator_sees_the_classifier_s_dropout(objective):
+    """Check the generator's gradient against one computed with the same mask."""
+    module = partial(Recorder, torch.nn.Dropout(0.5))
+    net, _ = make_net(JointGAN(latent_dim=5, objective=objective), module=module)
+    source = net.source_
+    fake = source._generate(20)
+    D, C = deepcopy(source.discriminator_), deepcopy(net.module_)
+    torch.manual_seed(3)
+    log_p = F.log_softmax(C(source.offset_ + source.scale_ * fake), dim=1)
+    if objective == "boundary":
+        term = F.kl_div(log_p, torch.full((20, 4), 0.25), reduction="batchmean")
+    else:
+        term = -(log_p.exp() * log_p).sum(dim=1).mean()
+    loss = F.binary_cross_entropy(D(fake).sigmoid(), torch.ones(20, 1)) + 0.5 * term
+    parameters = list(source.generator_.parameters())
+    expected = torch.autograd.grad(loss, parameters, retain_graph=True)
+    torch.manual_seed(3)
+    source._step_generator(fake, net)
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-7)
+
+
 def test_batch_norm_sees_training_samples_only():
     """Check its running mean after a step whose OOD samples are far away."""
     net, x = make_net(ExplicitOOD(), module=BatchNormNet)
