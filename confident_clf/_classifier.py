@@ -225,7 +225,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     -----
     The networks do not scale their input. Put a scaler before the classifier, as for
     :class:`sklearn.neural_network.MLPClassifier`. uint8 images are scaled to [0, 1]
-    batch by batch; floats are used as they are.
+    batch by batch; floats are used as they are. After a fit on uint8 images, floats
+    must be in [0, 1]. Images that are plainly in other units than those of `fit` raise
+    a warning, once for a fitted classifier.
 
     The setting of the paper is ``ood_source="joint", method="msp"``. The softmax of a
     network is surest far away from its training data, so with that setting a row with a
@@ -476,10 +478,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """Train a new net."""
         device = resolve_device(self.device)
         X, y = validate_training(self, X, y)
-        self._format = SampleFormat.of(X)
         self.input_shape_ = find_input_shape(
             X, self.image_shape, self.module is not None
         )
+        self._format = SampleFormat.of(X, len(self.input_shape_) == 3)
         warn_of_scale(X, self.input_shape_)
         regime = make_regime(self, self.input_shape_)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, regime.source)
@@ -497,6 +499,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         regime = make_regime(self, self.input_shape_)
         check_same_kind(self, regime, self.net_)
         X, y = validate_more(self, X, y)
+        self._format = self._format.widened(X)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
         y = encode_labels(y, self.classes_)
         net = self.net_.copy().set_params(**step_params(self, regime.beta))

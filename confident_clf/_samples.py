@@ -30,23 +30,35 @@ from confident_clf.utils._labels import (
 )
 from confident_clf.utils._sklearn import _get_feature_names
 from confident_clf.utils._tensors import as_array, as_tensor
+from confident_clf.utils._units import PixelRange, warn_of_units
+
+# How far outside of [0, 1] rounding may bring a pixel that was scaled.
+_ROUNDING = 1e-3
 
 
 class SampleFormat(NamedTuple):
     """The format of the samples of `fit`, which later samples must have.
 
     `shape` is the shape of a sample as the user gave it, `dtype` float32 or uint8, and
-    `max` the largest value.
+    `max` the largest value. `pixels` is the range of images, None for other samples.
     """
 
     shape: tuple
     dtype: np.dtype
     max: float
+    pixels: PixelRange | None = None
 
     @classmethod
-    def of(cls, X: np.ndarray) -> "SampleFormat":
+    def of(cls, X: np.ndarray, are_images: bool) -> "SampleFormat":
         """Return the format of the samples `X`."""
-        return cls(X.shape[1:], X.dtype, float(X.max()))
+        pixels = PixelRange.of(X) if are_images else None
+        return cls(X.shape[1:], X.dtype, float(X.max()), pixels)
+
+    def widened(self, X: np.ndarray) -> "SampleFormat":
+        """Return the format of these samples and of more to train on."""
+        if self.pixels is None:
+            return self
+        return self._replace(pixels=self.pixels.widened(PixelRange.of(X)))
 
     def check(self, X: np.ndarray, name: str) -> None:
         """Raise ValueError if the samples have another shape or range of pixels.
@@ -59,16 +71,19 @@ class SampleFormat(NamedTuple):
                 f"is expecting {self.shape}, the shape of the samples in fit."
                 f"{hint_of_shape(X.shape, self.shape)}"
             )
-        if self.dtype == np.uint8 != X.dtype and X.max() > 100:
+        if self.dtype == np.uint8 != X.dtype and not _is_scaled(X.min(), X.max()):
             raise ValueError(
-                f"{name} holds floats up to {X.max():g}, but the samples in fit were "
-                "uint8 images, which are scaled to [0, 1]. Pass uint8, or divide by "
-                "255."
+                f"{name} holds floats up to {X.max():g} and down to {X.min():g}, but "
+                "the samples in fit were uint8 images, which are scaled to [0, 1]. "
+                "Pass uint8, or divide by 255; do not normalise, and clip what "
+                "interpolation adds."
             )
-        if X.dtype == np.uint8 != self.dtype and self.max > 1:
+        low = 0.0 if self.pixels is None else self.pixels.low
+        if X.dtype == np.uint8 != self.dtype and not _is_scaled(low, self.max):
             raise ValueError(
                 f"{name} is uint8, which is scaled to [0, 1], but the samples in fit "
-                f"were floats up to {self.max:g}. Pass floats of the same scale."
+                f"were floats up to {self.max:g} and down to {low:g}. Pass floats of "
+                "the same scale."
             )
 
     def restore(self, samples: np.ndarray) -> np.ndarray:
@@ -79,6 +94,11 @@ class SampleFormat(NamedTuple):
         if self.dtype == np.uint8:
             samples = np.rint(samples * 255).astype(np.uint8)
         return samples.reshape(len(samples), *self.shape)
+
+
+def _is_scaled(low: float, high: float) -> bool:
+    """Return whether pixels are in [0, 1], but for rounding."""
+    return low >= -_ROUNDING and high <= 1 + _ROUNDING
 
 
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
@@ -115,11 +135,13 @@ def validate_samples(estimator, X, **options) -> np.ndarray:
     X = _with_dtype(X)
     if len(estimator._format.shape) > 1 or getattr(X, "ndim", 2) > 2:
         # n_features_in_ is the number of channels: it says little about images.
-        return _check_like_fit(estimator, X, "X", **options)
-    options |= _conversion(X, estimator.image_shape)
-    with np.errstate(over="ignore"):  # a value that becomes infinite is refused
-        X = validate_data(estimator, X, reset=False, **options)
-    estimator._format.check(X, "X")
+        X = _check_like_fit(estimator, X, "X", **options)
+    else:
+        options |= _conversion(X, estimator.image_shape)
+        with np.errstate(over="ignore"):  # a value that becomes infinite is refused
+            X = validate_data(estimator, X, reset=False, **options)
+        estimator._format.check(X, "X")
+    warn_of_units(estimator._format.pixels, X, estimator.net_)
     return X
 
 
