@@ -253,6 +253,8 @@ BOMBS = {
         with_state("input_shape_", {"tuple": [1, 2**40, 2**40]}),
         "sides that are not in",
     ),
+    "a range of too few numbers": (with_state("pixels", [0.0] * 5), "TypeError"),
+    "a range of no numbers": (with_state("pixels", ["a"] * 6), "could not convert"),
     "large rows": (
         with_state("input_shape_", {"tuple": [2**24]}),
         "does not fit the shape of a sample",
