@@ -258,7 +258,11 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints = {
         "module": [callable, None],
-        "hidden": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+        "hidden": [
+            Interval(Integral, 1, None, closed="left"),
+            *(list, tuple, np.ndarray),
+            None,
+        ],
         "ood_source": [StrOptions({"auto", *SOURCES}), OODSource, list, None],
         "beta": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "ood_target": [StrOptions({"auto", "uniform", "reject"})],
