@@ -3,8 +3,9 @@
 
 from confident_clf._classifier import ConfidentClassifier
 from confident_clf._detection._detector import OODDetector
+from confident_clf._detection._ood_score import ood_score
 from confident_clf._detection._open_set import OpenSetClassifier
-from confident_clf._persistence import load, save
+from confident_clf._persistence import dumps, load, loads, save
 from confident_clf._search import ConfidentClassifierCV
 from confident_clf._training._divergence import DivergenceError
 from confident_clf._version import __version__
@@ -23,9 +24,12 @@ __all__ = [
     "OpenSetClassifier",
     "__version__",
     "auroc_scorer",
+    "dumps",
     "id_accuracy_scorer",
     "load",
+    "loads",
     "make_ood_scorer",
+    "ood_score",
     "save",
     "tnr_scorer",
 ]

@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
+from confident_clf.utils._arrays import split_rows
 from confident_clf.utils._params import params_named, params_of_rows
-from confident_clf.utils._sklearn import _safe_split
 
 # An estimator whose beta is searched also has these parameters.
 _OTHERS = ("max_epochs", "warm_start")
@@ -97,8 +97,8 @@ def score_betas(
     with each beta. Together, the copies train for as many epochs as the fit, but each
     for at least one. `params` are the parameters of `fit`.
     """
-    X_train, y_train = _safe_split(estimator, X, y, train)
-    X_test, y_test = _safe_split(estimator, X, y, test, train)
+    X_train, y_train = split_rows(estimator, X, y, train)
+    X_test, y_test = split_rows(estimator, X, y, test, train)
     params = params_of_rows(X, params, train, y_train)
     n_epochs = max(1, estimator.get_params()[f"{prefix}max_epochs"] // len(betas))
     going_on = {f"{prefix}warm_start": True, f"{prefix}max_epochs": n_epochs}

@@ -11,9 +11,11 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from confident_clf._networks._network_params import bind_network_params
 from confident_clf._networks._view import NetworkView
 from confident_clf._samples import (
     SampleFormat,
+    check_same_classes,
     encode_labels,
     find_classes,
     find_input_shape,
@@ -74,7 +76,12 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         class, a :func:`functools.partial` of one, or any function. None means an
         :class:`~confident_clf.modules.MLP` for rows and a
         :class:`~confident_clf.modules.SmallConvNet` for images; signals and volumes
-        have no default.
+        have no default. Parameters of your own network can be set and searched as
+        ``module__name``.
+    hidden : int, array-like of int or None, default=None
+        Widths of the hidden layers of the default network, for ``module=None``. A
+        number is one layer. The default network for images has one such layer, behind
+        its convolutions. None means (128, 128) for rows and 128 for images.
     ood_source : {"auto", "joint", "gan", "explicit", "noise", "features"}, \
             OODSource, list or None, default="auto"
         Where the OOD samples come from. "auto": the joint GAN and noise for images,
@@ -223,7 +230,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     -----
     The networks do not scale their input. Put a scaler before the classifier, as for
     :class:`sklearn.neural_network.MLPClassifier`. uint8 images are scaled to [0, 1]
-    batch by batch; floats are used as they are.
+    batch by batch; floats are used as they are. After a fit on uint8 images, floats
+    must be in [0, 1]. Images that are plainly in other units than those of `fit` raise
+    a warning, once for a fitted classifier.
 
     The setting of the paper is ``ood_source="joint", method="msp"``. The softmax of a
     network is surest far away from its training data, so with that setting a row with a
@@ -254,6 +263,11 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints = {
         "module": [callable, None],
+        "hidden": [
+            Interval(Integral, 1, None, closed="left"),
+            *(list, tuple, np.ndarray),
+            None,
+        ],
         "ood_source": [StrOptions({"auto", *SOURCES}), OODSource, list, None],
         "beta": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "ood_target": [StrOptions({"auto", "uniform", "reject"})],
@@ -293,6 +307,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self,
         module=None,
         *,
+        hidden=None,
         ood_source="auto",
         beta="auto",
         ood_target="auto",
@@ -324,6 +339,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         random_state=None,
     ):
         self.module = module
+        self.hidden = hidden
         self.ood_source = ood_source
         self.beta = beta
         self.ood_target = ood_target
@@ -353,6 +369,28 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
+
+    def set_params(self, **params):
+        """Set parameters, also those of networks that you pass.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the constructor. ``module__name`` is bound to `module`, a
+            class or function, by :func:`functools.partial`; likewise
+            ``generator__name`` and ``discriminator__name``.
+
+        Returns
+        -------
+        ConfidentClassifier
+            The classifier itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        return super().set_params(**bind_network_params(self, params))
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
@@ -452,7 +490,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             if classes is not None:
                 classes = without_ood_label(classes, self.ood_label)
             if hasattr(self, "net_"):
-                _check_same_classes(classes, self.classes_)
+                check_same_classes(classes, self.classes_)
                 self._continue(X, y, X_ood, one_pass=True)
             elif classes is None:
                 raise ValueError("classes must be given in the first partial_fit.")
@@ -464,8 +502,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """Train a new net."""
         device = resolve_device(self.device)
         X, y = validate_training(self, X, y)
-        self._format = SampleFormat.of(X)
-        self.input_shape_ = find_input_shape(X, self.image_shape)
+        self.input_shape_ = find_input_shape(
+            X, self.image_shape, self.module is not None
+        )
+        self._format = SampleFormat.of(X, len(self.input_shape_) == 3)
         warn_of_scale(X, self.input_shape_)
         regime = make_regime(self, self.input_shape_)
         labels = y
@@ -487,6 +527,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         check_same_kind(self, regime, self.net_)
         X, y = validate_more(self, X, y)
         validation = check_validation(self, validation, y)
+        self._format = self._format.widened(X)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
         y = encode_labels(y, self.classes_)
         net = self.net_.copy().set_params(**step_params(self, regime.beta))
@@ -767,13 +808,4 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             f"method={method!r} is fitted on the training samples, and this classifier "
             f"was fitted with method={self.method_!r}. Call "
             f"set_params(method={method!r}).fit_method(X, y), or set it before fit."
-        )
-
-
-def _check_same_classes(classes: np.ndarray | None, known: np.ndarray) -> None:
-    """Raise ValueError if a later call names other classes than the first."""
-    if classes is not None and set(classes) != set(known):
-        raise ValueError(
-            f"classes={classes.tolist()} differ from those of the first call, "
-            f"{known.tolist()}. Leave them out after it."
         )

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Save fitted estimators to files that are safe to load."""
 
-import os
 from typing import Any
 
 import torch
@@ -13,11 +12,17 @@ from confident_clf._files._container import (
     FORMAT,
     library_versions,
     parse,
-    read,
-    write,
+    to_bytes,
 )
-from confident_clf._files._objects import ESTIMATORS, STEPS, Reader, Writer
-from confident_clf._files._values import CannotKeep, kind_of
+from confident_clf._files._objects import (
+    ESTIMATORS,
+    STEPS,
+    Reader,
+    Writer,
+    name_of,
+)
+from confident_clf._files._streams import check_target, describe, read, write
+from confident_clf._files._values import CannotKeep
 from confident_clf._version import __version__
 from confident_clf.utils._guard import pinned
 
@@ -30,7 +35,7 @@ def save(estimator, path):
 
     The file has the safetensors format. Its header holds parameters, classes and
     versions as JSON; everything else is a tensor. It is written under a temporary name
-    and then renamed, so there is never half a file.
+    and then renamed, so there is never half a file. :func:`dumps` returns its bytes.
 
     Parameters
     ----------
@@ -41,15 +46,17 @@ def save(estimator, path):
         PowerTransformer, QuantileTransformer, RobustScaler and StandardScaler;
         GaussianMixture, LogisticRegression, PCA, SimpleImputer, VarianceThreshold and
         FrozenEstimator.
-    path : str or path-like
-        The file to write. An existing file is replaced.
+    path : str, path-like or binary file
+        The file to write. An existing file is replaced. To a binary file that is open
+        for writing, such as an :class:`io.BytesIO`, the same bytes are written where
+        it stands; it is not closed.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
         If `estimator` is not fitted.
     TypeError
-        If `estimator` has another class.
+        If `estimator` has another class, or `path` is not a path or binary file.
     ValueError
         If a file cannot hold something that predictions need, such as a step of another
         class, or if the header would get too large.
@@ -86,12 +93,62 @@ def save(estimator, path):
     >>> bool((loaded.ood_score(X) == clf.ood_score(X)).all())
     True
     """
+    check_target(path, "write")
+    write(path, _encode(estimator))
+
+
+@pinned
+def dumps(estimator):
+    """Return the bytes of a file that :func:`save` would write.
+
+    Use it where the bytes go into a database or over a network.
+
+    Parameters
+    ----------
+    estimator : ConfidentClassifier, ConfidentClassifierCV, OODDetector, \
+            OpenSetClassifier or Pipeline
+        The fitted estimator, as in :func:`save`.
+
+    Returns
+    -------
+    bytes
+        What :func:`loads` reads, and :func:`load` from a file.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
+    TypeError
+        If `estimator` has another class.
+    ValueError
+        As in :func:`save`.
+
+    See Also
+    --------
+    loads : Reads the bytes.
+    save : Writes a file.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from confident_clf import ConfidentClassifier, dumps, loads
+    >>> X, y = make_blobs(100, centers=[[-3, 0], [3, 0]], random_state=0)
+    >>> clf = ConfidentClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> loaded = loads(dumps(clf))
+    >>> bool((loaded.ood_score(X) == clf.ood_score(X)).all())
+    True
+    """
+    return _encode(estimator)
+
+
+def _encode(estimator: BaseEstimator) -> bytes:
+    """Return the bytes of a fitted estimator."""
     if type(estimator) not in (*ESTIMATORS, Pipeline):
         raise TypeError(
-            "save takes a ConfidentClassifier, ConfidentClassifierCV, OODDetector, "
-            f"OpenSetClassifier or Pipeline; got {kind_of(estimator)}. Use joblib.dump "
-            "for other estimators, but remember that loading a joblib file executes "
-            "the code in it."
+            "save and dumps take a ConfidentClassifier, ConfidentClassifierCV, "
+            "OODDetector, OpenSetClassifier or Pipeline; got "
+            f"{name_of(estimator)}. Use joblib.dump for other estimators, but remember "
+            "that loading a joblib file executes the code in it."
         )
     check_is_fitted(estimator)
     writer = Writer()
@@ -110,7 +167,7 @@ def save(estimator, path):
         "given": writer.given,
         "estimator": node,
     }
-    write(path, header, writer.tensors)
+    return to_bytes(header, writer.tensors)
 
 
 @pinned
@@ -119,8 +176,9 @@ def load(path, *, device=None, max_size=2**32, **given):
 
     Parameters
     ----------
-    path : str or path-like
-        The file to read.
+    path : str, path-like or binary file
+        The file to read. A binary file that is open for reading, such as an
+        :class:`io.BytesIO`, is read from where it stands to its end.
     device : str, torch.device or None, default=None
         The device of the networks. It becomes the parameter `device` of every
         classifier in the file. None means that the parameter stays as it was saved:
@@ -147,6 +205,8 @@ def load(path, *, device=None, max_size=2**32, **given):
         version or not written by `save`. If `given` lacks a parameter, or has one that
         the file does not ask for or that does not fit the file. If the device does not
         exist.
+    TypeError
+        If `path` is neither a path nor a binary file.
     OSError
         If the file does not exist or cannot be read.
 
@@ -178,19 +238,70 @@ def load(path, *, device=None, max_size=2**32, **given):
     >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
     True
     """
-    data = read(path, max_size)
+    check_target(path, "read")
+    return _decode(read(path, max_size), describe(path), "load(path", device, given)
+
+
+@pinned
+def loads(data, *, device=None, **given):
+    """Load an estimator from bytes; code in them is never executed.
+
+    Parameters
+    ----------
+    data : bytes-like
+        What :func:`dumps` returned, or the content of a file of :func:`save`.
+    device : str, torch.device or None, default=None
+        The device of the networks, as in :func:`load`.
+    **given : dict
+        Parameters that the bytes cannot hold, as in :func:`load`.
+
+    Returns
+    -------
+    estimator
+        The fitted estimator, as from :func:`load`.
+
+    Raises
+    ------
+    TypeError
+        If `data` are not bytes.
+    ValueError
+        As in :func:`load`: also if the bytes are damaged or hostile.
+
+    See Also
+    --------
+    dumps : Returns the bytes.
+    load : Reads a file.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from confident_clf import ConfidentClassifier, dumps, loads
+    >>> X, y = make_blobs(100, centers=[[-3, 0], [3, 0]], random_state=0)
+    >>> clf = ConfidentClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> loads(dumps(clf)).predict(X[:2]).tolist() == clf.predict(X[:2]).tolist()
+    True
+    """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(
+            f"loads takes bytes; got {type(data).__name__}. Use load for files."
+        )
+    return _decode(bytes(data), "the data", "loads(data", device, given)
+
+
+def _decode(data: bytes, name: str, call: str, device, given: dict) -> BaseEstimator:
+    """Return the estimator in the bytes of a file, which an error calls `name`."""
     try:
-        return estimator_from(data, device, given)
+        return _estimator_from(data, call, device, given)
     except Exception as error:
         # A hostile file can make torch or scikit-learn fail in any way: blame the file.
         why = str(error)[:1000].rstrip(".")
         if not isinstance(error, ValueError):
             why = f"its estimator cannot be built ({type(error).__name__}: {why})"
-        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {why}.") from error
+        raise ValueError(f"{name} cannot be loaded: {why}.") from error
 
 
-def estimator_from(
-    data: bytes, device: str | torch.device | None, given: dict[str, Any]
+def _estimator_from(
+    data: bytes, call: str, device: str | torch.device | None, given: dict[str, Any]
 ) -> BaseEstimator:
     """Return the fitted estimator in the bytes of a file.
 
@@ -202,7 +313,7 @@ def estimator_from(
     if missing:
         raise ValueError(
             f"it needs {', '.join(map(str, missing))}, which a file cannot hold. Call "
-            f"load(path, {', '.join(f'{name}=...' for name in missing)}) with the "
+            f"{call}, {', '.join(f'{name}=...' for name in missing)}) with the "
             "values that were used in fit; parameters that only training uses may be "
             "None"
         )

@@ -17,27 +17,45 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from confident_clf.utils._dates import refuse_dates
+from confident_clf.utils._hints import (
+    check_axes,
+    check_container,
+    check_image_shape,
+    hint_of_shape,
+)
 from confident_clf.utils._label_kinds import plain_labels
 from confident_clf.utils._labels import check_class_labels, is_ood_label
 from confident_clf.utils._sklearn import _get_feature_names
-from confident_clf.utils._tensors import as_tensor
+from confident_clf.utils._tensors import as_array, as_tensor
+from confident_clf.utils._units import PixelRange, warn_of_units
+
+# How far outside of [0, 1] rounding may bring a pixel that was scaled.
+_ROUNDING = 1e-3
 
 
 class SampleFormat(NamedTuple):
     """The format of the samples of `fit`, which later samples must have.
 
     `shape` is the shape of a sample as the user gave it, `dtype` float32 or uint8, and
-    `max` the largest value.
+    `max` the largest value. `pixels` is the range of images, None for other samples.
     """
 
     shape: tuple
     dtype: np.dtype
     max: float
+    pixels: PixelRange | None = None
 
     @classmethod
-    def of(cls, X: np.ndarray) -> "SampleFormat":
+    def of(cls, X: np.ndarray, are_images: bool) -> "SampleFormat":
         """Return the format of the samples `X`."""
-        return cls(X.shape[1:], X.dtype, float(X.max()))
+        pixels = PixelRange.of(X) if are_images else None
+        return cls(X.shape[1:], X.dtype, float(X.max()), pixels)
+
+    def widened(self, X: np.ndarray) -> "SampleFormat":
+        """Return the format of these samples and of more to train on."""
+        if self.pixels is None:
+            return self
+        return self._replace(pixels=self.pixels.widened(PixelRange.of(X)))
 
     def check(self, X: np.ndarray, name: str) -> None:
         """Raise ValueError if the samples have another shape or range of pixels.
@@ -48,17 +66,21 @@ class SampleFormat(NamedTuple):
             raise ValueError(
                 f"{name} has samples of shape {X.shape[1:]}, but ConfidentClassifier "
                 f"is expecting {self.shape}, the shape of the samples in fit."
+                f"{hint_of_shape(X.shape, self.shape)}"
             )
-        if self.dtype == np.uint8 != X.dtype and X.max() > 100:
+        if self.dtype == np.uint8 != X.dtype and not _is_scaled(X.min(), X.max()):
             raise ValueError(
-                f"{name} holds floats up to {X.max():g}, but the samples in fit were "
-                "uint8 images, which are scaled to [0, 1]. Pass uint8, or divide by "
-                "255."
+                f"{name} holds floats up to {X.max():g} and down to {X.min():g}, but "
+                "the samples in fit were uint8 images, which are scaled to [0, 1]. "
+                "Pass uint8, or divide by 255; do not normalise, and clip what "
+                "interpolation adds."
             )
-        if X.dtype == np.uint8 != self.dtype and self.max > 1:
+        low = 0.0 if self.pixels is None else self.pixels.low
+        if X.dtype == np.uint8 != self.dtype and not _is_scaled(low, self.max):
             raise ValueError(
                 f"{name} is uint8, which is scaled to [0, 1], but the samples in fit "
-                f"were floats up to {self.max:g}. Pass floats of the same scale."
+                f"were floats up to {self.max:g} and down to {low:g}. Pass floats of "
+                "the same scale."
             )
 
     def restore(self, samples: np.ndarray) -> np.ndarray:
@@ -71,10 +93,17 @@ class SampleFormat(NamedTuple):
         return samples.reshape(len(samples), *self.shape)
 
 
+def _is_scaled(low: float, high: float) -> bool:
+    """Return whether pixels are in [0, 1], but for rounding."""
+    return low >= -_ROUNDING and high <= 1 + _ROUNDING
+
+
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y of a first fit as arrays; set the number and names of features."""
     X = _with_dtype(X)
-    y = plain_labels(y)
+    y = plain_labels(as_array(y))
+    own_module = estimator.module is not None
+    check_axes(getattr(X, "shape", ()), own_module=own_module)
     with np.errstate(over="ignore"):  # a value that becomes infinite is refused
         X, y = validate_data(
             estimator,
@@ -84,14 +113,14 @@ def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
             **_conversion(X, estimator.image_shape),
         )
     check_class_labels(y)
-    _check_n_dimensions(X, estimator.image_shape, estimator.module)
+    _check_n_dimensions(X, estimator.image_shape)
     return X, y
 
 
 def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y to continue training with, checked against those of `fit`."""
     X = validate_samples(estimator, X, ensure_min_samples=2)
-    y = column_or_1d(plain_labels(y), warn=True)
+    y = column_or_1d(plain_labels(as_array(y)), warn=True)
     check_consistent_length(X, y)
     return X, y
 
@@ -99,13 +128,15 @@ def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
 def validate_samples(estimator, X, **options) -> np.ndarray:
     """Return samples as an array, checked against those of `fit`."""
     X = _with_dtype(X)
-    if len(estimator._format.shape) > 1:
+    if len(estimator._format.shape) > 1 or getattr(X, "ndim", 2) > 2:
         # n_features_in_ is the number of channels: it says little about images.
-        return _check_like_fit(estimator, X, "X", **options)
-    options |= _conversion(X, estimator.image_shape)
-    with np.errstate(over="ignore"):  # a value that becomes infinite is refused
-        X = validate_data(estimator, X, reset=False, **options)
-    estimator._format.check(X, "X")
+        X = _check_like_fit(estimator, X, "X", **options)
+    else:
+        options |= _conversion(X, estimator.image_shape)
+        with np.errstate(over="ignore"):  # a value that becomes infinite is refused
+            X = validate_data(estimator, X, reset=False, **options)
+        estimator._format.check(X, "X")
+    warn_of_units(estimator._format.pixels, X, estimator.net_)
     return X
 
 
@@ -129,6 +160,8 @@ def _conversion(X, image_shape) -> dict:
 def _with_dtype(X, name: str = "X"):
     """Return lists and tensors as arrays: their dtype tells pixels from floats."""
     refuse_dates(X, name)
+    check_container(X)
+    X = as_array(X)
     is_list = isinstance(X, (list, tuple))
     if not is_list and hasattr(getattr(X, "dtype", np.dtype(float)), "kind"):
         return X
@@ -138,8 +171,8 @@ def _with_dtype(X, name: str = "X"):
         return X  # scikit-learn's validation says what is wrong
 
 
-def _check_n_dimensions(X: np.ndarray, image_shape, module) -> None:
-    """Raise ValueError unless `X` holds rows, images, or what a user's module takes."""
+def _check_n_dimensions(X: np.ndarray, image_shape) -> None:
+    """Raise ValueError if X is empty, or holds images where rows should be."""
     if X.size == 0:
         raise ValueError(
             f"X has shape {X.shape}, so its samples hold no numbers. Give each side a "
@@ -152,21 +185,16 @@ def _check_n_dimensions(X: np.ndarray, image_shape, module) -> None:
             f"image_shape={image_shape} says that X holds images as 2-D rows, but X "
             f"has shape {X.shape}. Leave image_shape=None for 4-D images."
         )
-    if X.ndim == 4 or (X.ndim in (3, 5) and module is not None):
-        return
-    raise ValueError(
-        "X must be rows (n, features) or images (n, channels, height, width); got "
-        f"shape {X.shape}. Grey images need a channel axis: X[:, None]. Signals "
-        "(n, channels, time) and volumes (n, channels, depth, height, width) need a "
-        "module of your own."
-    )
 
 
-def find_input_shape(X: np.ndarray, image_shape) -> tuple[int, ...]:
+def find_input_shape(X: np.ndarray, image_shape, own_module: bool) -> tuple[int, ...]:
     """Return the shape of a sample as the networks see it."""
     if image_shape is None:
         return X.shape[1:]
-    return _resolve_image_shape(image_shape, X.shape[1])
+    sizes = _resolve_image_shape(image_shape, X.shape[1])
+    if not own_module:
+        check_image_shape(sizes)
+    return sizes
 
 
 def _resolve_image_shape(image_shape, n_features: int) -> tuple[int, ...]:
@@ -272,8 +300,17 @@ def find_classes(labels) -> np.ndarray:
 
 def without_ood_label(labels, ood_label) -> np.ndarray:
     """Return the labels that are classes."""
-    labels = column_or_1d(plain_labels(labels))
+    labels = column_or_1d(plain_labels(as_array(labels)))
     return labels[~is_ood_label(labels, ood_label)]
+
+
+def check_same_classes(classes: np.ndarray | None, known: np.ndarray) -> None:
+    """Raise ValueError if a later call names other classes than the first."""
+    if classes is not None and set(classes) != set(known):
+        raise ValueError(
+            f"classes={classes.tolist()} differ from those of the first call, "
+            f"{known.tolist()}. Leave them out after it."
+        )
 
 
 def encode_labels(y: np.ndarray, classes: np.ndarray, name: str = "y") -> np.ndarray:
@@ -303,14 +340,14 @@ def warn_of_scale(X: np.ndarray, input_shape: tuple[int, ...]) -> None:
     """Warn if the features of rows are so large or small that training suffers."""
     if len(input_shape) > 1 or X.dtype == np.uint8:
         return
-    sizes = np.sqrt(np.square(X, dtype=np.float64).mean(axis=0))
-    column = sizes.argmax()
-    if _SMALL_FEATURE <= sizes[column] <= _LARGE_FEATURE or sizes[column] == 0:
+    spreads = X.std(axis=0, dtype=np.float64)
+    column = spreads.argmax()
+    if _SMALL_FEATURE <= spreads[column] <= _LARGE_FEATURE or spreads[column] == 0:
         return
     warnings.warn(
-        f"The features are not scaled: the largest, in column {column}, has the size "
-        f"{sizes[column]:.3g} (root mean square). The network does not scale them, so "
-        "it may learn badly and score unknown rows badly. Put a StandardScaler before "
+        f"The features are not scaled: column {column} has a standard deviation of "
+        f"{spreads[column]:.3g}, the largest. The network does not scale them, so it "
+        "may learn badly and score unknown rows badly. Put a StandardScaler before "
         "it: make_pipeline(StandardScaler(), ConfidentClassifier()).",
         UserWarning,
         stacklevel=2,

@@ -32,6 +32,7 @@ from confident_clf.metrics import make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES
+from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._labels import check_labels, labels_to_learn
 from confident_clf.utils._params import params_named, resolve_beta
@@ -221,7 +222,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             one class. Also as in `fit` of the estimator.
         """
         betas = check_betas(self.betas)
-        X, y = indexable(X, check_labels(y))
+        X, y = indexable(X, to_numpy(check_labels(y)))
         prefix = prefix_of_beta(self._base_estimator())
         seed = draw_seed(self.random_state)
         estimator = self._to_be_fitted(seed)

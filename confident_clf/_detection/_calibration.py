@@ -28,11 +28,12 @@ from confident_clf._detection._conformal import (
     lower,
 )
 from confident_clf._detection._order import warn_of_inversion
+from confident_clf.utils._arrays import split_rows
 from confident_clf.utils._labels import is_known, labels_to_learn
 from confident_clf.utils._params import params_of_rows
 from confident_clf.utils._rare import keep_classes
 from confident_clf.utils._routing import refuse_groups, route_fit_params
-from confident_clf.utils._sklearn import _num_samples, _safe_indexing, _safe_split
+from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
 
 class Calibrated(NamedTuple):
@@ -147,9 +148,9 @@ def _fit_and_score_split(
 ) -> _Scored:
     """Fit on some rows; score the held-out rows whose label is a class."""
     estimator = to_be_fitted(detector.estimator, detector.method)
-    X_train, y_train = _safe_split(estimator, X, y, train)
+    X_train, y_train = split_rows(estimator, X, y, train)
     estimator.fit(X_train, y_train, **params_of_rows(X, params, train, y_train))
-    X_held_out, y_held_out = _safe_split(estimator, X, y, held_out, train)
+    X_held_out, y_held_out = split_rows(estimator, X, y, held_out, train)
     confidence, predicted = _score(detector, estimator, X_held_out)
     known = is_known(estimator, y_held_out, len(confidence))
     if warns:

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from confident_clf.scores import LOGIT_SCORES, LogitScore, OODScore, score_logits
 from confident_clf.scores._make_score import SCORES, make_score
+from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._sklearn import BaseSearchCV
 
 Method = str | OODScore | list | None
@@ -37,7 +38,7 @@ def id_confidence(
     needs, ValueError if there is no such method or a confidence is NaN.
     """
     estimator, X = unwrap(estimator, X)
-    confidence = np.asarray(_response(estimator, method)(X), dtype=np.float64)
+    confidence = to_numpy(_response(estimator, method)(X), np.float64)
     if np.isnan(confidence).any():
         raise ValueError(
             f"{type(estimator).__name__} gives {np.isnan(confidence).sum()} of "
@@ -152,11 +153,9 @@ def _logit_response(estimator: BaseEstimator, method: Method) -> Callable:
     if isinstance(method, str) and method in LOGIT_SCORES:
         score = make_score(method)
     if score is None:
-        raise ValueError(_no_score(method, name))
-    if isinstance(method, str) and method in _SCORES_OF_DECISIONS:
-        needed, to_logits = "decision_function", _both_sides
-    else:
-        needed, to_logits = "predict_proba", _log
+        raise ValueError(_no_score(method, estimator))
+    needed = _needed(method)
+    to_logits = _log if needed == "predict_proba" else _both_sides
     if not (is_classifier(estimator) and hasattr(estimator, needed)):
         raise TypeError(
             f"method={method!r} needs a classifier with {needed}, which {name} is not. "
@@ -165,18 +164,31 @@ def _logit_response(estimator: BaseEstimator, method: Method) -> Callable:
     return lambda X: -score.of_logits(to_logits(getattr(estimator, needed)(X)))
 
 
-def _no_score(method: Method, name: str) -> str:
+def _needed(method: Method) -> str:
+    """Return what a score of logits is computed from."""
+    is_of_decisions = isinstance(method, str) and method in _SCORES_OF_DECISIONS
+    return "decision_function" if is_of_decisions else "predict_proba"
+
+
+def _no_score(method: Method, estimator: BaseEstimator) -> str:
     """Return the message that a method is not a score for an estimator."""
-    why = f"method={method!r} is not a score for {name}"
+    why = f"method={method!r} is not a score for {type(estimator).__name__}"
     if isinstance(method, OODScore | list) or method in SCORES:
         why += ": it needs the network of a ConfidentClassifier"
-    return f"{why}. Choose one of {', '.join(map(repr, LOGIT_SCORES))}, or None."
+    possible = [
+        repr(name)
+        for name in LOGIT_SCORES
+        if is_classifier(estimator) and hasattr(estimator, _needed(name))
+    ]
+    if not possible:
+        return f"{why}. Use method=None, which takes the first score that there is."
+    return f"{why}. Choose one of {', '.join(possible)}, or None."
 
 
 def _log(probabilities: ArrayLike) -> np.ndarray:
     """Return log probabilities, which are logits; -inf where the probability is 0."""
     with np.errstate(divide="ignore"):
-        return np.log(np.asarray(probabilities, dtype=np.float64))
+        return np.log(to_numpy(probabilities, np.float64))
 
 
 def _both_sides(decision: ArrayLike) -> np.ndarray:
@@ -186,7 +198,7 @@ def _both_sides(decision: ArrayLike) -> np.ndarray:
     difference, but only [-d/2, d/2] treats both classes alike: with [0, d] the energy
     of a sample would grow without bound on one side and vanish on the other.
     """
-    decision = np.asarray(decision, dtype=np.float64)
+    decision = to_numpy(decision, np.float64)
     if decision.ndim == 1:
         return np.column_stack([-decision / 2, decision / 2])
     return decision
@@ -194,5 +206,5 @@ def _both_sides(decision: ArrayLike) -> np.ndarray:
 
 def _largest(decision: ArrayLike) -> np.ndarray:
     """Return the largest decision value of each sample, or its distance from 0."""
-    decision = np.asarray(decision, dtype=np.float64)
+    decision = to_numpy(decision, np.float64)
     return decision.max(axis=1) if decision.ndim == 2 else np.abs(decision)

@@ -5,6 +5,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
+from confident_clf.utils._arrays import like, to_numpy
+
 
 def _gaussian(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return normal values with the mean and standard deviation of each feature."""
@@ -38,19 +40,36 @@ def synthetic_ood(X: ArrayLike, kind: str) -> ArrayLike:
             f"X_ood={kind!r} cannot be made from sparse X. Pass X_ood as an array."
         )
     rng = np.random.default_rng(0)
-    if not hasattr(X, "iloc"):
-        return _draw(np.asarray(X), kind, rng)
+    if hasattr(X, "iloc"):
+        return _draw_pandas(X, kind, rng)
+    if hasattr(X, "with_columns"):
+        return _draw_polars(X, kind, rng)
+    return like(_draw(to_numpy(X), kind, rng), X)
+
+
+def _draw_pandas(X, kind: str, rng: np.random.Generator):
+    """Return a frame of pandas; categories stay categories where permuted."""
     frame = X.copy()
     for i in range(X.shape[1]):
-        frame.isetitem(i, _draw_column(X.iloc[:, i], kind, rng))
+        column = X.iloc[:, i]
+        if kind == "permuted":
+            drawn = column.array.take(rng.permutation(len(column)))
+        else:
+            drawn = _draw(column.to_numpy(), kind, rng)
+        frame.isetitem(i, drawn)
     return frame
 
 
-def _draw_column(column, kind: str, rng: np.random.Generator) -> ArrayLike:
-    """Return a column of a data frame; categories stay categories where permuted."""
-    if kind == "permuted":
-        return column.array.take(rng.permutation(len(column)))
-    return _draw(column.to_numpy(), kind, rng)
+def _draw_polars(X, kind: str, rng: np.random.Generator):
+    """Return a frame of polars; every column keeps its type where permuted."""
+    columns = []
+    for column in X.iter_columns():
+        if kind == "permuted":
+            columns.append(column.gather(rng.permutation(len(column))))
+        else:
+            drawn = _draw(column.to_numpy(), kind, rng)
+            columns.append(type(column)(column.name, drawn))
+    return X.with_columns(columns)
 
 
 def _draw(values: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Write and read one safetensors file: a JSON header, tensors and a checksum of both.
+"""From header and tensors to the bytes of a safetensors file, and back.
+
+A file has a JSON header, tensors, and a checksum of both.
 
 Everything in a file is checked against its size before it is used. safetensors checks
 the lengths, this module the rest. So reading a file needs at most a few times its size
@@ -7,12 +9,9 @@ in memory.
 """
 
 import json
-import os
-import stat
 import sys
 from hashlib import sha256
 from typing import Any
-from uuid import uuid4
 
 import numpy
 import safetensors
@@ -44,8 +43,8 @@ def library_versions(own_version: str) -> dict[str, str]:
     }
 
 
-def write(path: str | os.PathLike, header: dict, tensors: dict[str, Tensor]) -> None:
-    """Write a file under a temporary name and rename it, so it is never half written.
+def to_bytes(header: dict, tensors: dict[str, Tensor]) -> bytes:
+    """Return the bytes of a file.
 
     Tensors must be contiguous, on the CPU, and must not share memory.
     """
@@ -54,17 +53,7 @@ def write(path: str | os.PathLike, header: dict, tensors: dict[str, Tensor]) -> 
     metadata = {_KEY: text, "sha256": _checksum(text, tensors)}
     data = serialize(tensors, metadata)
     _check_size(int.from_bytes(data[:8], "little"), len(tensors))
-    folder, name = os.path.split(os.path.abspath(path))
-    unfinished = os.path.join(folder, f".{name}.{uuid4().hex}.tmp")
-    try:
-        with open(unfinished, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, os.path.join(folder, name))
-    finally:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
+    return data
 
 
 def _check_size(size: int, n_tensors: int) -> None:
@@ -76,21 +65,6 @@ def _check_size(size: int, n_tensors: int) -> None:
             "Look for long lists or strings among its parameters, classes and feature "
             "names, or use joblib."
         )
-
-
-def read(path: str | os.PathLike, max_size: int) -> bytes:
-    """Return the bytes of a regular file of at most `max_size` bytes."""
-    # Opening a pipe would block until something is written to it.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{os.fspath(path)!r} is not a regular file. Pass one.")
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > max_size:
-            raise ValueError(
-                f"{os.fspath(path)!r} has {size} bytes, more than max_size={max_size}. "
-                "If you trust its source, pass a larger max_size."
-            )
-        return file.read(size)
 
 
 def parse(data: bytes) -> tuple[dict, dict[str, Tensor]]:

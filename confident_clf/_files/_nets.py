@@ -37,6 +37,7 @@ from confident_clf.sources._regime import Regime, make_regime
 from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._seeding import seeded
 from confident_clf.utils._torch import MODULE_INTERNALS
+from confident_clf.utils._units import PixelRange
 
 _LEARNED = ("classes_", "n_features_in_", "feature_names_in_", "input_shape_")
 _MAX_SIDE = 2**24
@@ -56,6 +57,8 @@ def classifier_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
         if hasattr(clf, name)
     }
     state["format"] = [list(shape.shape), shape.dtype.name, shape.max]
+    if shape.pixels is not None:
+        state["pixels"] = list(shape.pixels)
     state["score"] = _score_state(writer, clf)
     state["net"] = {
         "factory": writer.attempt(net.module.module, "module"),
@@ -82,7 +85,10 @@ def restore_classifier(
         if name in state:
             setattr(clf, name, reader.decode(state[name], name))
     shape, dtype, high = state["format"]
-    clf._format = SampleFormat(tuple(shape), np.dtype(str(dtype)), float(high))
+    pixels = state.get("pixels")  # files of earlier versions have none
+    if pixels is not None:
+        pixels = PixelRange(*map(float, pixels))
+    clf._format = SampleFormat(tuple(shape), np.dtype(str(dtype)), float(high), pixels)
     _check_samples(clf)
     reader.device = resolve_device(clf.device)
     clf.net_ = _restore_net(reader, clf, state["net"])

@@ -136,6 +136,19 @@ _MAX_OBJECTS = 1000
 _MAX_NUMBERS = 1000
 
 
+def name_of(value: object) -> str:
+    """Return what to call a value that a file cannot hold.
+
+    Another library may have a class of the same name as one that a file can hold.
+    """
+    kind, name = type(value), type(value).__name__
+    known = _CLASSES.get(name, kind)
+    if known is kind:
+        return kind_of(value)
+    package = known.__module__.split(".")[0]
+    return f"a {kind.__module__}.{name}, which is not the {name} of {package}"
+
+
 def join(path: str, name: str) -> str:
     """Return the name of a parameter inside an estimator, as in `get_params`."""
     return f"{path}__{name}" if path else name
@@ -186,7 +199,7 @@ class Writer(ValueWriter):
                 return {"network": value.func.__name__, "keywords": keywords}
         if _CLASSES.get(type(value).__name__) is type(value):
             return self._encode_object(value, name)
-        raise CannotKeep(f"{name or 'the estimator'} is {kind_of(value)}")
+        raise CannotKeep(f"{name or 'the estimator'} is {name_of(value)}")
 
     def _encode_object(self, value: BaseEstimator, path: str) -> dict:
         """Encode an object once; if it comes again, refer to it by its number."""

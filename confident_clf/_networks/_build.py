@@ -25,7 +25,8 @@ _DEFAULTS = {
     "discriminator": (MLPDiscriminator, partial(DCDiscriminator, width=32)),
 }
 
-_ARGUMENTS = {
+# What a factory is called with.
+ARGUMENTS = {
     "module": ("input_shape", "n_classes"),
     "generator": ("latent_dim", "output_shape"),
     "discriminator": ("input_shape",),
@@ -63,7 +64,7 @@ def build_discriminator(factory, input_shape) -> nn.Module:
 def _build(role: str, factory, shape, *args) -> nn.Module:
     """Return the network that the user's or the default factory makes."""
     if factory is None:
-        factory = _default(role, shape)
+        factory = default_factory(role, shape)
     if isinstance(factory, nn.Module):
         raise TypeError(
             f"{role} must make a new network for every fit; got an instance of "
@@ -75,7 +76,7 @@ def _build(role: str, factory, shape, *args) -> nn.Module:
     except TypeError as error:
         raise TypeError(
             f"{role}={name} cannot be called with {', '.join(map(repr, args))}: "
-            f"{error}. Pass a function of ({', '.join(_ARGUMENTS[role])})."
+            f"{error}. Pass a function of ({', '.join(ARGUMENTS[role])})."
         ) from error
     if not isinstance(network, nn.Module):
         raise TypeError(
@@ -90,7 +91,7 @@ def _build(role: str, factory, shape, *args) -> nn.Module:
     return network
 
 
-def _default(role: str, shape):
+def default_factory(role: str, shape):
     """Return the default factory for samples of this shape."""
     rows, images = _DEFAULTS[role]
     if len(shape) == 1:

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 
 from confident_clf._networks._build import ClassifierFactory
+from confident_clf._networks._network_params import with_hidden
 from confident_clf._networks._trial import (
     check_classifier,
     flop,
@@ -28,7 +29,8 @@ def make_net(clf, X: np.ndarray, regime, device: torch.device) -> JointNet:
     source = regime.source
     rejects = regime.ood_target == "reject" and source is not None
     n_outputs = len(clf.classes_) + rejects
-    factory = ClassifierFactory(clf.module, clf.input_shape_, n_outputs)
+    module = with_hidden(clf.module, clf.hidden, clf.input_shape_)
+    factory = ClassifierFactory(module, clf.input_shape_, n_outputs)
     net = new_net(clf, factory, regime, device).initialize()
     few = as_tensor(X[:4].copy().reshape(-1, *clf.input_shape_))
     few = as_float(few).to(device)

@@ -20,6 +20,7 @@ from confident_clf.metrics._detection_metrics import (
     tnr_at_tpr,
 )
 from confident_clf.metrics._open_set_metrics import aurc, oscr
+from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
 
 
@@ -139,6 +140,7 @@ class _OODScorer:
         self.X_ood = X_ood
         self.method = method
         self.metric_kwargs = metric_kwargs
+        self.__name__ = _name(metric, sign)
 
     def __call__(self, estimator, X, y=None):
         """Return the metric of an estimator; greater is better."""
@@ -177,6 +179,13 @@ class _OODScorer:
             arguments.append(f"method={self.method!r}")
         arguments += [f"{key}={value!r}" for key, value in self.metric_kwargs.items()]
         return f"make_ood_scorer({', '.join(arguments)})"
+
+
+def _name(metric: str | Callable, sign: int) -> str:
+    """Return a name as scikit-learn's plots of learning curves write on an axis."""
+    if callable(metric):
+        return getattr(metric, "__name__", "score")
+    return f"neg_{metric}" if sign < 0 else metric
 
 
 def id_accuracy_scorer(estimator, X, y):
@@ -233,7 +242,7 @@ def _is_id(estimator: BaseEstimator, y: ArrayLike | None, n_samples: int) -> np.
             f"{type(estimator).__name__} has no classes_ to tell which labels in y are "
             "out-of-distribution. Leave y out, and give such samples as X_ood."
         )
-    return np.isin(np.ravel(y), estimator.classes_)
+    return np.isin(np.ravel(to_numpy(y)), estimator.classes_)
 
 
 def _is_right(

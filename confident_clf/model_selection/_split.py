@@ -16,6 +16,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import check_random_state, column_or_1d
 
+from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._labels import class_index, is_ood_label
 
 
@@ -89,7 +90,7 @@ class OODKFold(StratifiedKFold):
         ValueError
             If there are fewer OOD rows than folds.
         """
-        is_ood = is_ood_label(column_or_1d(y), self.ood_label)
+        is_ood = is_ood_label(to_numpy(column_or_1d(y)), self.ood_label)
         if is_ood.sum() < self.n_splits:
             raise ValueError(
                 f"n_splits={self.n_splits} folds need as many rows labelled "
@@ -186,7 +187,7 @@ class LeaveClassesOut(BaseCrossValidator):
                 "n_splits=None means as many splits as needed to hold out every class, "
                 "which depends on y. Pass y, or set n_splits."
             )
-        return ceil(len(np.unique(column_or_1d(y))) / self.n_held_out)
+        return ceil(len(np.unique(to_numpy(column_or_1d(y)))) / self.n_held_out)
 
     def split(self, X, y, groups=None):
         """Yield the row numbers of the training and test part of each split.
@@ -212,7 +213,7 @@ class LeaveClassesOut(BaseCrossValidator):
         ValueError
             If there are too few classes, or if a class has too few rows to split.
         """
-        y, n_splits = column_or_1d(y), self.get_n_splits(X, y)
+        y, n_splits = to_numpy(column_or_1d(y)), self.get_n_splits(X, y)
         classes, counts = np.unique(y, return_counts=True)
         self._check(classes, counts)
         rng = check_random_state(self.random_state)

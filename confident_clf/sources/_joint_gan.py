@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from confident_clf._networks._batch_norm import batch_norms
 from confident_clf._networks._build import build_discriminator, build_generator
+from confident_clf._networks._network_params import bind_network_params
 from confident_clf._networks._trial import (
     check_discriminator,
     check_generator,
@@ -111,6 +112,10 @@ class JointGAN(OODSource):
         self.lr = lr
         self.entropy_weight = entropy_weight
         self.objective = objective
+
+    def set_params(self, **params):
+        """Set parameters, also of a network: ``generator__width`` and the like."""
+        return super().set_params(**bind_network_params(self, params))
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Learn the units of the data; build networks and optimizers, once."""

@@ -4,6 +4,7 @@
 from sklearn.base import _fit_context
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing
+from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -25,10 +26,12 @@ __all__ = [
     "RealNotInt",
     "StrOptions",
     "_check_method_params",
+    "_convert_to_numpy",
     "_fit_context",
     "_get_feature_names",
     "_num_samples",
     "_routing_enabled",
     "_safe_indexing",
     "_safe_split",
+    "get_namespace_and_device",
 ]

@@ -20,6 +20,15 @@ def as_tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
+def as_array(x):
+    """Return a tensor as an array; everything else is returned as it is."""
+    if not isinstance(x, Tensor):
+        return x
+    # NumPy does not have bfloat16; the networks take float32 anyway.
+    is_short = x.is_floating_point() and x.dtype.itemsize < 4
+    return (x.float() if is_short else x).numpy(force=True)
+
+
 def as_float(x: Tensor) -> Tensor:
     """Return a batch as float32, with uint8 pixels scaled from 0..255 to [0, 1].
 

@@ -172,6 +172,10 @@ PARAMETERS = {
         [None, MLP, Small],
         ["MLP", 3, nn.Linear(64, 3), nothing, nn.Linear, MLPGenerator],
     ),
+    "hidden": (
+        [None, 8, (8, 4), [8], (), np.int64(5), np.array([6]), np.uint8(3)],
+        [0, -1, 1.5, "8", (8, 0), [8.5], [None], [True], {}, {8}, [[8]], np.eye(2)],
+    ),
     "ood_source": (
         [*SOURCES, NoiseOOD(), [("noise", 0.5), "joint"], [NoiseOOD()], [["noise"]]],
         [
@@ -258,13 +262,14 @@ def test_every_parameter_is_tried():
 def test_one_parameter(name):
     """Check that good values are taken, and the others refused by name."""
     good, bad = PARAMETERS[name]
+    default = {"module": None} if name == "hidden" else {}
     for value in good:
-        clf = fast().set_params(**{name: value})
+        clf = fast().set_params(**default, **{name: value})
         error = refusal(clf.fit, FLAT, CLASSES)
         assert error is None, (value, error)
         check_answers(clf, FLAT, 24)
     for value in bad:
-        clf = fast().set_params(**{name: value})
+        clf = fast().set_params(**default, **{name: value})
         error = refusal(clf.fit, FLAT, CLASSES)
         assert error is not None, value
         assert name in str(error) or "shares" in str(error)

@@ -12,6 +12,7 @@ import pickle
 import random
 import resource
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialize
 
-from confident_clf import OpenSetClassifier, load
+from confident_clf import OpenSetClassifier, load, loads
 from confident_clf._files import _container
 
 DATA = (Path(__file__).parents[1] / "data" / "format_1.safetensors").read_bytes()
@@ -40,16 +41,31 @@ def limited_memory():
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
+def load_open(path, **options):
+    """Load a file that is open."""
+    with open(path, "rb") as file:
+        return load(file, **options)
+
+
+def load_bytes(path, **options):
+    """Load the bytes of a file."""
+    return loads(path.read_bytes(), **options)
+
+
 @pytest.fixture
 def outcome(tmp_path):
-    """Return a function that loads bytes: it returns the error message or "loaded"."""
+    """Return a function that loads bytes: it returns the error message or "loaded".
+
+    It takes turns between a path, an open file and the bytes alone.
+    """
     path = tmp_path / "it.safetensors"
+    ways = cycle([load, load_open, load_bytes])
 
     def of(data):
         path.write_bytes(data)
         try:
             with limited_memory():
-                loaded = load(path, device="cpu")
+                loaded = next(ways)(path, device="cpu")
         except ValueError as error:
             assert not isinstance(error.__cause__, MemoryError)
             assert "allocate" not in str(error.__cause__)
@@ -237,6 +253,8 @@ BOMBS = {
         with_state("input_shape_", {"tuple": [1, 2**40, 2**40]}),
         "sides that are not in",
     ),
+    "a range of too few numbers": (with_state("pixels", [0.0] * 5), "TypeError"),
+    "a range of no numbers": (with_state("pixels", ["a"] * 6), "could not convert"),
     "large rows": (
         with_state("input_shape_", {"tuple": [2**24]}),
         "does not fit the shape of a sample",
