@@ -14,11 +14,16 @@ from confident_clf.scores._score import NamedScore, OODScore
 _N_NEIGHBORS_TO_KEEP = 2000
 
 
+# A covariance of more features takes seconds to decompose, then minutes.
+_MOST_FEATURES = 1024
+
+
 class AutoScore(Fused):
     """The default score: several scores together, chosen by the kind of data.
 
     For rows of features these are "energy", "mahalanobis" and "knn", for images "gen"
-    and "knn"; "knn" keeps 2,000 training samples. If the network has no last linear
+    and "knn"; "knn" keeps 2,000 training samples. Where a network for rows has more than
+    1,024 features, "mahalanobis" would take too long, and is left out. If the network has no last linear
     layer, and so no features, they are "energy" and a Gaussian distribution of the
     inputs for rows, and "gen" for images. They are combined as in :class:`Fused`.
 
@@ -57,23 +62,21 @@ class AutoScore(Fused):
 
 def _scores_for(network, X) -> list[OODScore]:
     """Return the scores for a network and the kind of samples it takes."""
-    is_image = X.ndim > 2
-    if not _has_features(network, X):
+    is_image, n_features = X.ndim > 2, _n_features(network, X)
+    if n_features == 0:
         density = InputScore(GaussianMixture(reg_covar=1e-3, random_state=0))
         return [GEN()] if is_image else [NamedScore("energy"), density]
+    neighbors = KNN(n_samples=_N_NEIGHBORS_TO_KEEP)
     if is_image:
-        return [GEN(), KNN(n_samples=_N_NEIGHBORS_TO_KEEP)]
-    return [
-        NamedScore("energy"),
-        Mahalanobis(),
-        KNN(n_samples=_N_NEIGHBORS_TO_KEEP),
-    ]
+        return [GEN(), neighbors]
+    if n_features > _MOST_FEATURES:
+        return [NamedScore("energy"), neighbors]
+    return [NamedScore("energy"), Mahalanobis(), neighbors]
 
 
-def _has_features(network, X) -> bool:
-    """Return whether the network has a last linear layer."""
+def _n_features(network, X) -> int:
+    """Return the number of features; 0 if there is no last linear layer."""
     try:
-        network.features(X[:4])
+        return network.features(X[:4]).shape[1]
     except ValueError:
-        return False
-    return True
+        return 0

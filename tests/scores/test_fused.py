@@ -23,6 +23,7 @@ from torch import nn
 
 from confident_clf import ConfidentClassifier, OODDetector, load, save
 from confident_clf.metrics import auroc
+from confident_clf.modules import MLP
 from confident_clf.scores import (
     GEN,
     KNN,
@@ -342,6 +343,11 @@ def test_what_auto_becomes():
         "NamedScore(name='energy')",
         "Mahalanobis()",
         "KNN(n_samples=2000)",
+    ]
+    wide = partial(MLP, hidden=(1500,))
+    assert [name.split("(")[0] for name in scores(rows, module=wide)] == [
+        "NamedScore",
+        "KNN",
     ]
     assert scores(images) == ["GEN()", "KNN(n_samples=2000)"]
     assert scores(images, module=NoLinear) == ["GEN()"]
