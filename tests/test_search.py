@@ -322,7 +322,7 @@ def test_methods():
     for name in ("predict", "predict_proba", "decision_function"):
         assert_array_equal(getattr(search, name)(X), getattr(best, name)(X))
     assert_array_equal(search.ood_score(X), best.ood_score(X, "energy"))
-    assert_array_equal(search.score_samples(X, "msp"), best.score_samples(X))
+    assert_array_equal(search.score_samples(X, "msp"), best.score_samples(X, "msp"))
     assert_array_equal(search.sample_ood(5), best.sample_ood(5))
     assert search.score(X, Y) == best.score(X, Y)
     assert (search.n_features_in_, search.classes_.tolist()) == (2, [0, 1, 2, 3, 4])

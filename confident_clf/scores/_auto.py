@@ -22,10 +22,10 @@ class AutoScore(Fused):
     """The default score: several scores together, chosen by the kind of data.
 
     For rows of features these are "energy", "mahalanobis" and "knn", for images "gen"
-    and "knn"; "knn" keeps 2,000 training samples. Where a network for rows has more than
-    1,024 features, "mahalanobis" would take too long, and is left out. If the network has no last linear
-    layer, and so no features, they are "energy" and a Gaussian distribution of the
-    inputs for rows, and "gen" for images. They are combined as in :class:`Fused`.
+    and "knn"; "knn" keeps 2,000 training samples. With more than 1,024 inputs of the
+    last linear layer, "mahalanobis" would take too long and is left out. If the network
+    has no such layer, the scores are "energy" and a Gaussian distribution of the inputs
+    for rows, and "gen" for images. They are combined as in :class:`Fused`.
 
     They were chosen by held-out classes and broken samples, on data sets that no report
     shows: see the user guide.
