@@ -159,8 +159,8 @@ def _conversion(X, image_shape) -> dict:
 
 def _with_dtype(X, name: str = "X"):
     """Return lists and tensors as arrays: their dtype tells pixels from floats."""
-    refuse_dates(X, name)
     check_container(X)
+    refuse_dates(X, name)
     X = as_array(X)
     is_list = isinstance(X, (list, tuple))
     if not is_list and hasattr(getattr(X, "dtype", np.dtype(float)), "kind"):

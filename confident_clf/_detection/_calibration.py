@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import BaseCrossValidator, ShuffleSplit, check_cv
@@ -162,7 +163,9 @@ def _fit_and_score_split(
 
 def _has_classes(detector: BaseEstimator, y: ArrayLike | None) -> bool:
     """Return whether y has one label for each row, which a classifier will learn."""
-    return is_classifier(detector.estimator) and y is not None and np.size(y) == len(y)
+    if not is_classifier(detector.estimator) or y is None or issparse(y):
+        return False
+    return np.size(y) == len(y)
 
 
 def _keep_rare(

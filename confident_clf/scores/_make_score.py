@@ -18,7 +18,10 @@ def make_score(method: str | OODScore | list) -> OODScore:
     if isinstance(method, list):
         method = Fused(method)
     if isinstance(method, Fused):
-        method.made()
+        try:
+            method.made()
+        except ValueError as error:
+            raise ValueError(f"method={method!r} cannot be used: {error}") from error
         return method
     if isinstance(method, str) and method in SCORES:
         return SCORES[method]()

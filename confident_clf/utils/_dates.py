@@ -14,7 +14,7 @@ def refuse_dates(X, name: str = "X") -> None:
 
     As numbers they count nanoseconds or the like, and a missing one is -2**63.
     """
-    dtypes = getattr(X, "dtypes", None)
+    dtypes = X.dtypes if hasattr(X, "columns") and hasattr(X, "dtypes") else None
     if dtypes is not None:  # a table
         found = [_is_date(dtype) for dtype in dtypes]
         names = [str(n) for n, is_date in zip(X.columns, found, strict=True) if is_date]

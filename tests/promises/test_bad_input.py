@@ -76,7 +76,7 @@ class NotATensor(torch.nn.Linear):
             None,
             "label rows of X with ood_label=9",
         ),
-        ({}, ROWS, LABELS, ROWS, "X_ood was given, but ood_source='joint'"),
+        ({}, ROWS, LABELS, ROWS, "X_ood was given, but ood_source='auto'"),
         ({"ood_source": None}, ROWS, LABELS, ROWS, "ood_source=None does not use"),
         (
             {"ood_source": "explicit"},
@@ -159,7 +159,7 @@ class NotATensor(torch.nn.Linear):
         ({"device": "gpu"}, ROWS, LABELS, None, "device='gpu' cannot be used here"),
         # networks
         (
-            {"module": TooFew},
+            {"module": TooFew, "ood_source": "joint"},
             ROWS,
             LABELS,
             None,
@@ -176,7 +176,10 @@ class NotATensor(torch.nn.Linear):
         ({"module": torch.nn.Identity}, ROWS, LABELS, None, "=Identity has no weights"),
         ({"module": NotATensor}, ROWS, LABELS, None, "must return a tensor; .* tuple"),
         (
-            {"discriminator": partial(torch.nn.Linear, 4, 2)},
+            {
+                "ood_source": "joint",
+                "discriminator": partial(torch.nn.Linear, 4, 2),
+            },
             ROWS,
             LABELS,
             None,

@@ -166,7 +166,11 @@ def detect():
     """Fit detectors around a classifier, with ODIN and per class, and a frozen one."""
     odin = OODDetector(fast(), method="odin", random_state=0).fit(X, Y)
     per_class = OODDetector(
-        fast(lr=0.03), cv=3, per_class=True, target_tpr=0.7, random_state=0
+        fast(lr=0.03, ood_source="joint", method="msp"),
+        cv=3,
+        per_class=True,
+        target_tpr=0.7,
+        random_state=0,
     ).fit(X, Y)
     frozen = OODDetector(FrozenEstimator(odin.estimator_)).fit(X, Y)
     detectors = [odin, per_class, frozen]
