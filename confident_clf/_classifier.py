@@ -35,7 +35,7 @@ from confident_clf._training._compile import check_compiler
 from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
 from confident_clf._training._make_net import make_net, step_params
-from confident_clf._training._net import ODDS_OF_UNKNOWN, JointNet
+from confident_clf._training._net import JointNet
 from confident_clf._training._schedules import SCHEDULES, resolve_schedule
 from confident_clf._validation import (
     NOTHING,
@@ -44,7 +44,7 @@ from confident_clf._validation import (
     hold_back,
 )
 from confident_clf.scores import OODScore
-from confident_clf.scores._logits import spread_reject
+from confident_clf.scores._logits import class_logits
 from confident_clf.scores._make_score import SCORES, make_score, same_score
 from confident_clf.sources import OODSource
 from confident_clf.sources._make_source import SOURCES
@@ -738,7 +738,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `n` is not positive, or there is no source (``ood_source=None``).
+            If `n` is below 1, or the classifier was fitted with ``ood_source=None``.
         """
         check_is_fitted(self)
         if not (isinstance(n, Integral) and n >= 1):
@@ -767,8 +767,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     def _logits(self, X) -> np.ndarray:
         """Return the logits of the classes, (n, n_classes) float64."""
         outputs = self._view(self.net_)(self._validate(X))
-        has_reject = outputs.shape[1] > len(self.classes_)
-        return spread_reject(outputs, ODDS_OF_UNKNOWN) if has_reject else outputs
+        return class_logits(outputs, len(self.classes_))
 
     def _validate(self, X) -> np.ndarray:
         """Return validated samples in the shape that the networks see."""

@@ -62,7 +62,7 @@ MAY_IMPORT = {
         "scores",
         "utils",
     },
-    "_training": {"_networks", "_version", "losses", "utils"},
+    "_training": {"_networks", "_version", "losses", "scores", "utils"},
     "_validation": {"_samples", "utils"},
     "_version": set(),
     "losses": set(),

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The net: a classifier and its OOD source, with one method for each player's step."""
 
-import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
@@ -9,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.base import ClassifierMixin, clone
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
@@ -31,16 +31,13 @@ from confident_clf._training._callbacks import (
 )
 from confident_clf._training._optim import descend
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
+from confident_clf.scores._logits import class_logits
 from confident_clf.utils._compute import autocast, in_full, one_thread
 from confident_clf.utils._tensors import as_float
 from confident_clf.utils._torch import comes_from_raise
 
 # How many batches of OOD rows to draw at once, and how many numbers at most.
 _MOST_BATCHES, _MOST_NUMBERS = 16, 2**18
-
-# Training shows as many OOD samples as known ones. In use they are rarer:
-# `predict_proba` takes one sample in 20 to be unknown.
-ODDS_OF_UNKNOWN = 1 / 19
 
 
 class StopTraining(Exception):
@@ -436,12 +433,8 @@ class JointNet(ClassifierMixin, NeuralNet):
 
     def predict_proba(self, X) -> np.ndarray:
         """Return the probabilities of the classes."""
-        logits = torch.cat(list(self.forward_iter(X))).double()
-        if not self.has_reject:
-            return logits.softmax(dim=1).numpy()
-        logits[:, -1] += math.log(ODDS_OF_UNKNOWN)
-        p = logits.softmax(dim=1)
-        return (p[:, :-1] + p[:, -1:] / len(self.classes_)).numpy()
+        outputs = torch.cat(list(self.forward_iter(X))).numpy()
+        return softmax(class_logits(outputs, len(self.classes_)), axis=1)
 
     def predict(self, X) -> np.ndarray:
         """Return the number of the most probable class."""

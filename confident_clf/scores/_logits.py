@@ -357,6 +357,18 @@ def score_logits(logits, method, *, rejects=False):
     return LOGIT_SCORES[method](to_classes(logits))
 
 
+def class_logits(outputs: ArrayLike, n_classes: int) -> np.ndarray:
+    """Return logits whose softmax is `predict_proba`, from the outputs of a network.
+
+    Training shows as many out-of-distribution samples as known ones. In use they are
+    rarer: if the last output is a reject logit, one sample in 20 is taken to be
+    unknown.
+    """
+    if np.shape(outputs)[1] == n_classes:
+        return np.asarray(outputs, dtype=np.float64)
+    return spread_reject(outputs, odds=1 / 19)
+
+
 def spread_reject(logits: ArrayLike, odds: float = 1.0) -> np.ndarray:
     """Return logits of the classes that share the probability of rejection evenly.
 
