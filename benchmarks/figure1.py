@@ -52,6 +52,7 @@ from confident_clf.metrics import (
     ood_report,
 )
 from confident_clf.model_selection import LeaveClassesOut
+from confident_clf.scores._fused import ComputedOnce
 from confident_clf.scores._make_score import make_score
 
 METHODS = [
@@ -195,41 +196,15 @@ def other_sets(data, task, n):
     return {name: images[:n] for name, images in sets.items()}
 
 
-class Remembering:
-    """View of a network that computes the outputs and features of given arrays once."""
-
-    def __init__(self, network, arrays):
-        self.network = network
-        self.arrays = {id(X): X for X in arrays}
-        self.known = {}
-
-    def __getattr__(self, name):
-        """Return an attribute of the view itself."""
-        return getattr(self.network, name)
-
-    def __call__(self, X):
-        """Return the outputs."""
-        return self._of(self.network, "outputs", X)
-
-    def features(self, X):
-        """Return the features."""
-        return self._of(self.network.features, "features", X)
-
-    def _of(self, function, name, X):
-        if id(X) not in self.arrays:
-            return function(X)
-        if (name, id(X)) not in self.known:
-            self.known[name, id(X)] = function(X)
-        return self.known[name, id(X)]
-
-
 def scores_by_method(clf, X, y, sets):
     """Return the confidences of every set by every method, all from one network."""
-    network = Remembering(clf._view(clf.net_), [X, *sets.values()])
+    view = clf._view(clf.net_)
+    once = {name: ComputedOnce(view, Z, True) for name, Z in sets.items()}
+    training = ComputedOnce(view, X, True)
     labels, scores = np.searchsorted(clf.classes_, y), {}
     for method in METHODS:
-        score = make_score(method).fit(network, X, labels)
-        of = {name: -score.ood_score(network, Z) for name, Z in sets.items()}
+        score = make_score(method).fit(training, X, labels)
+        of = {name: -score.ood_score(once[name], Z) for name, Z in sets.items()}
         scores[method] = of
     return scores
 

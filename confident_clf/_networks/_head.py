@@ -71,24 +71,32 @@ def penultimate(network: nn.Module, x: Tensor) -> Tensor:
 
 def outputs_and_features(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the outputs, and the features of `penultimate`, by one pass."""
+    outputs, features = _outputs_and_any_features(network, x)
+    if features is None:
+        raise ValueError(
+            f"module={type(network).__name__} has no torch.nn.Linear on one vector for "
+            "each sample: the input of the last one gives the features. End the module "
+            "that way, or choose a method that needs no features, such as 'energy'."
+        )
+    return outputs, features
+
+
+def all_results(network: nn.Module, x: Tensor) -> Tensor:
+    """Return outputs and features side by side; the outputs alone if there are none."""
+    outputs, features = _outputs_and_any_features(network, x)
+    return outputs if features is None else torch.cat([outputs, features], dim=1)
+
+
+def _outputs_and_any_features(
+    network: nn.Module, x: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Return the outputs and features; None for features if there are none."""
     with recorded_linears(network) as calls:
         outputs = network(x)
     for _, features, _ in reversed(calls):
         if features.shape[:-1] == (len(x),):
             return outputs, features
-    raise ValueError(
-        f"module={type(network).__name__} has no torch.nn.Linear on one vector for "
-        "each sample: the input of the last one gives the features. End the module "
-        "that way, or choose a method that needs no features, such as 'energy'."
-    )
-
-
-def all_results(network: nn.Module, x: Tensor) -> Tensor:
-    """Return outputs and features side by side; the outputs alone if there are none."""
-    with recorded_linears(network) as calls:
-        outputs = network(x)
-    vectors = [f for _, f, _ in calls if f.shape[:-1] == (len(x),)]
-    return torch.cat([outputs, *vectors[-1:]], dim=1)
+    return outputs, None
 
 
 def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:

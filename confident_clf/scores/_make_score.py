@@ -34,23 +34,18 @@ def make_score(method: str | OODScore | list) -> OODScore:
     return make_single(method)
 
 
-def same_score(one: OODScore, other: OODScore) -> bool:
+def same_score(one, other) -> bool:
     """Return whether two scores have the same class and the same parameters.
 
-    If so, a fitted one can replace the other.
+    If so, a fitted one can replace the other. Parameters may hold scores themselves.
     """
-    return _same(one, other)
-
-
-def _same(one, other) -> bool:
-    """Return whether two parameters are the same, estimators inside them too."""
     if type(one) is not type(other):
         return False
     if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same_score, one, other))
     if hasattr(one, "get_params"):
         ours, theirs = one.get_params(deep=False), other.get_params(deep=False)
         return ours.keys() == theirs.keys() and all(
-            _same(value, theirs[name]) for name, value in ours.items()
+            same_score(value, theirs[name]) for name, value in ours.items()
         )
     return one is other or bool(one == other)
