@@ -186,6 +186,7 @@ def test_pixels_in_tensors_and_lists(wrap):
     assert other.sample_ood(1).dtype == np.uint8
 
 
+# One kind of X has features of a million, to see that samples have them too.
 @pytest.mark.filterwarnings("ignore:The features are not scaled")
 def test_samples_are_in_the_units_of_x(digits):
     """Check shape, dtype and range of `sample_ood` for every kind of X."""

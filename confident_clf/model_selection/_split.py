@@ -105,10 +105,10 @@ class OODKFold(StratifiedKFold):
 class LeaveClassesOut(BaseCrossValidator):
     """Splits that hold out some classes in turn, as stand-ins for OOD samples.
 
-    The training part has no rows of these classes. The test part has all their rows,
-    and a share of the rows of every other class. So you can choose settings of
-    out-of-distribution detection without OOD samples, by how well a classifier that
-    knows some classes refuses the others.
+    In each split, some classes are left out of training. All their rows are for
+    testing, together with a share of the rows of every other class. So you can choose
+    settings of out-of-distribution detection without OOD samples: by how well a
+    classifier that knows some classes refuses the others.
 
     Parameters
     ----------

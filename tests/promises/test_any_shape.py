@@ -104,6 +104,7 @@ def fitted(kind, source, n=150, **params):
     return X, y, clf.fit(X, y, X_ood=X_ood)
 
 
+# Fifteen epochs of so few samples are enough for the classifier, not for every GAN.
 @pytest.mark.filterwarnings("ignore:The GAN did not converge")
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("kind", KINDS)
