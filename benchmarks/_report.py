@@ -11,6 +11,8 @@ import sklearn
 import skorch
 import torch
 
+from confident_clf.metrics import auroc
+
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
@@ -86,6 +88,12 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
         "|---" * len(header) + "|",
         *(f"| {' | '.join(row)} |" for row in rows),
     ]
+
+
+def auroc_of(known, unknown) -> float:
+    """Return the AUROC of the confidences of known against unknown samples."""
+    is_known = np.repeat([1, 0], [len(known), len(unknown)])
+    return auroc(is_known, np.concatenate([known, unknown]))
 
 
 def mean_and_spread(values: list[float], digits=3, ddof=1) -> str:

@@ -23,11 +23,20 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from _report import RESULTS, made_with, mean_and_spread, read, table, versions, write
+from _report import (
+    RESULTS,
+    auroc_of,
+    made_with,
+    mean_and_spread,
+    read,
+    table,
+    versions,
+    write,
+)
 from figure1 import known_images, unknown_sets
 
 from confident_clf import ConfidentClassifier
-from confident_clf.metrics import auroc, expected_calibration_error
+from confident_clf.metrics import expected_calibration_error
 
 TRAININGS = {"default": {}, "cross entropy": {"ood_source": None}}
 SCORES = {
@@ -88,10 +97,7 @@ def run(task, training, seed, data):
     for method in SCORES[training]:
         known = clf.score_samples(X_test[:N_KNOWN], method)
         scores[method] = {
-            name: auroc(
-                np.repeat([1, 0], [len(known), len(images)]),
-                np.concatenate([known, clf.score_samples(images, method)]),
-            )
+            name: auroc_of(known, clf.score_samples(images, method))
             for name, images in sets.items()
         }
     labels = np.searchsorted(clf.classes_, y_test)

