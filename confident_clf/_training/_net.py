@@ -434,7 +434,8 @@ class JointNet(ClassifierMixin, NeuralNet):
     def predict_proba(self, X) -> np.ndarray:
         """Return the probabilities of the classes."""
         outputs = torch.cat(list(self.forward_iter(X))).numpy()
-        return softmax(class_logits(outputs, len(self.classes_)), axis=1)
+        n_classes = outputs.shape[1] - self.has_reject
+        return softmax(class_logits(outputs, n_classes), axis=1)
 
     def predict(self, X) -> np.ndarray:
         """Return the number of the most probable class."""
