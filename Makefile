@@ -4,14 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-slow lint docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_digits.py
 
 # The array API checks of scikit-learn run only where this is set before Python starts.
+PYTEST := SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
 test: lint
-	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest
+	$(PYTEST)
+
+# The tests that take many seconds and rarely break. `make test` leaves them out.
+test-slow: $(READY)
+	$(PYTEST) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ def test_readme_example(capsys):
     assert re.findall(r"[a-z ]+", printed) == re.findall(r"[a-z ]+", output)
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, capsys):
     """Check the demo with one seed: its ranking of the regimes, table and pictures."""
     demo = runpy.run_path(str(ROOT / "examples" / "plot_digits.py"))
@@ -92,6 +93,7 @@ def test_open_set(tmp_path, capsys):
     assert (tmp_path / "open_set.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_choose_beta(tmp_path, capsys):
     """Check that held-out classes rank two values of beta as unknown digits do."""
     run_example("plot_choose_beta", tmp_path, BETAS=[0.0, 1.0])
@@ -101,6 +103,7 @@ def test_choose_beta(tmp_path, capsys):
     assert (tmp_path / "choose_beta.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_scores(tmp_path, capsys):
     """Check the table of the third example: noise costs ViM the noise, KNN nothing."""
     example = runpy.run_path(str(ROOT / "examples" / "plot_scores.py"))

@@ -57,6 +57,7 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_paper_preset(data, tmp_path, capsys):
     """Check that the paper's recipe runs only once, and that the tables match it."""
     arguments = ["--data", str(data), "--preset", "paper", "--images", "4"]
@@ -102,6 +103,7 @@ def test_what_a_preset_runs(preset, n_fits, regimes):
     assert figure1.todo(args) == [(preset, "cifar", "joint, entropy", 7, None)]
 
 
+@pytest.mark.slow
 def test_paper_small(data, tmp_path, monkeypatch):
     """Check the fits asked for, and that an interrupted one continues."""
     arguments = ["--data", str(data), "--preset", "paper-small", "--images", "4"]
@@ -195,6 +197,7 @@ def test_what_the_tables_say_of_files(data, tmp_path):
         assert part.count("Tiny ImageNet, scenes) are JPEG files of quality 90;") == 3
 
 
+@pytest.mark.slow
 def test_choose(data, tmp_path):
     """Check that training leaves out the held-out classes, and the table of choice."""
     arguments = ["--data", str(data), "--choose", "--tasks", "fashion", "--jobs", "1"]
@@ -252,6 +255,7 @@ def test_explicit_is_tested_on_other_images(data):
             assert not seen & {image.tobytes() for image in images}
 
 
+@pytest.mark.slow
 def test_other_sets(data, tmp_path):
     """Check the sets for --others, and the table of the scores on them."""
     for task, shape in (("fashion", (1, 28, 28)), ("cifar", (3, 32, 32))):

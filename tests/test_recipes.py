@@ -159,7 +159,9 @@ def test_joint(data, images):
 
 # Its discriminator soon knows six images by heart.
 @pytest.mark.filterwarnings("ignore:The GAN did not converge")
-@pytest.mark.parametrize("data", RECIPES)
+@pytest.mark.parametrize(
+    "data", ["CIFAR-10", pytest.param("SVHN", marks=pytest.mark.slow)]
+)
 def test_original_gan(data, images):
     """Check the GAN's own training, then a step of the classifier on its samples."""
     x, y, _ = images

@@ -61,14 +61,20 @@ def open_set_instances():
     ]
 
 
+class Norm(FunctionTransformer):
+    """Return the norm of each row; a class, since a function's repr has an address."""
+
+    def __init__(self):
+        super().__init__(
+            np.linalg.norm, validate=True, kw_args={"axis": 1, "keepdims": True}
+        )
+
+
 def _density_of_norms():
     """Return a fitted pipeline for rows of any width: the density of their norm.
 
     The data of the checks have many widths, and a frozen estimator cannot adapt.
     FunctionTransformer has no state to be fitted, so it takes all.
     """
-    norm = FunctionTransformer(
-        np.linalg.norm, validate=True, kw_args={"axis": 1, "keepdims": True}
-    )
     norms = np.random.default_rng(0).chisquare(3, size=(50, 1))
-    return Pipeline([("norm", norm), ("density", GaussianMixture().fit(norms))])
+    return Pipeline([("norm", Norm()), ("density", GaussianMixture().fit(norms))])

@@ -74,6 +74,7 @@ def finish(process):
         assert process.wait() == 0
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_bit_equal(tmp_path, request):
     """Check weights, source, history and samples after kill -9 at random moments.
 

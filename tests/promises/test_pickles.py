@@ -88,6 +88,7 @@ def run(code, path):
     return process.stdout.split()
 
 
+@pytest.mark.slow
 def test_classes_of_a_notebook(tmp_path):
     """Check ensembles, searches and a pickle of a network, source and score there."""
     names = "voting stacking bagging calibrated validated grid beta detector"

@@ -297,6 +297,7 @@ def test_the_dtype_of_one_thread_is_kept_for_another():
         torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 def test_without_assertions():
     """Check a fit and a file under ``python -O``, with warnings as errors.
 

@@ -434,7 +434,7 @@ def test_early_stopping_of_skorch_with_held_out_samples():
         (Checkpoint(), "Checkpoint monitors 'valid_loss_best'.*'train_loss_best'"),
         (WandbLogger(Tracker()), "WandbLogger saves .*save_model=False"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 @pytest.mark.parametrize("ood_source", [None, "joint"])
 def test_refused_before_training(callback, message, ood_source):
