@@ -23,9 +23,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The examples run, which takes minutes. ONLINE=1 adds links into the docs of others.
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet -e ".[docs]"
-	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

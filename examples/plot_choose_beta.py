@@ -32,7 +32,7 @@ from confident_clf import ConfidentClassifier, ConfidentClassifierCV
 from confident_clf.metrics import id_accuracy_scorer, make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 
-OUTPUT = Path(__file__).parent / "output"
+OUTPUT = Path("output")
 BETAS = [0.0, 0.03, 0.1, 0.3, 1.0]
 SOURCE = "noise"  # cheap; other sources work the same way
 MAX_EPOCHS = 10
@@ -122,7 +122,6 @@ def plot(stand_ins, unknown):
     ax.set(xlabel="beta", ylabel="AUROC", xticks=places, xticklabels=BETAS)
     ax.legend()
     figure.savefig(OUTPUT / "choose_beta.png", dpi=120)
-    plt.close(figure)
 
 
 # %%

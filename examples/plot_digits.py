@@ -17,7 +17,7 @@ The example compares three regimes of the paper on three random splits:
   see any unknown digits, so this is an upper bound.
 
 The detector is the maximum class probability, the baseline in the paper. The table is
-printed; the figures go to ``examples/output``.
+printed; the figures go to ``output``.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ from torchvision.utils import make_grid
 from confident_clf import ConfidentClassifier
 from confident_clf.metrics import ood_report
 
-OUTPUT = Path(__file__).parent / "output"
+OUTPUT = Path("output")
 SEEDS = range(3)
 REGIMES = {"cross entropy": None, "joint": "joint", "explicit": "explicit"}
 COLUMNS = {"accuracy": "accuracy", "auroc": "AUROC", "tnr_at_tpr": "TNR at 95 % TPR"}
@@ -129,7 +129,6 @@ def plot_histograms(last):
     axes[0].set_ylabel("share of the digits")
     axes[0].legend(loc="upper left")
     figure.savefig(OUTPUT / "histograms.png", dpi=120, bbox_inches="tight")
-    plt.close(figure)
 
 
 def plot_samples(clf, X):
@@ -146,7 +145,6 @@ def plot_samples(clf, X):
         ax.imshow(grid[0].numpy(), cmap="gray")
         ax.set(title=title, xticks=[], yticks=[])
     figure.savefig(OUTPUT / "boundary_samples.png", dpi=120, bbox_inches="tight")
-    plt.close(figure)
 
 
 # %%

@@ -27,7 +27,7 @@ from sklearn.datasets import make_blobs
 
 from confident_clf import ConfidentClassifier
 
-OUTPUT = Path(__file__).parent / "output"
+OUTPUT = Path("output")
 RADII = [20, 100, 1000]
 SEEDS = range(3)
 TRAININGS = {
@@ -80,7 +80,6 @@ def main():
         ax.set(title=name, aspect="equal")
     figure.colorbar(mesh, ax=axes, label="confidence")
     figure.savefig(OUTPUT / "far_away.png", dpi=120)
-    plt.close(figure)
     print(f"\nFigure: {OUTPUT}/far_away.png")
 
 

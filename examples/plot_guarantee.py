@@ -33,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 
 from confident_clf import OODDetector
 
-OUTPUT = Path(__file__).parent / "output"
+OUTPUT = Path("output")
 CENTERS = [[-3, 0], [3, 0], [0, 5]]
 TARGET_TPR = 0.95
 N_CALIBRATION = [20, 100, 1000]
@@ -84,7 +84,6 @@ def plot_shares(shares):
         ax.axvline(TARGET_TPR, color="tab:red")
         ax.set(title=f"{n} calibration rows", xlabel="share accepted", yticks=[])
     figure.savefig(OUTPUT / "guarantee.png", dpi=120)
-    plt.close(figure)
 
 
 # %%

@@ -32,7 +32,7 @@ from sklearn.model_selection import train_test_split
 from confident_clf import ConfidentClassifier, OpenSetClassifier
 from confident_clf.metrics import accepted_accuracy, aurc, oscr
 
-OUTPUT = Path(__file__).parent / "output"
+OUTPUT = Path("output")
 
 # %%
 # The labels are names here, and so is the prediction for unknown digits.
@@ -100,7 +100,6 @@ def plot_confusion(predictions, y):
         ax.set_title(name)
     figure.tight_layout()
     figure.savefig(OUTPUT / "open_set.png", dpi=120)
-    plt.close(figure)
 
 
 # %%

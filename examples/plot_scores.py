@@ -32,7 +32,7 @@ from confident_clf import ConfidentClassifier
 from confident_clf.metrics import ood_report
 from confident_clf.scores import KNN
 
-OUTPUT = Path(__file__).parent / "output"
+OUTPUT = Path("output")
 SEEDS = range(2)
 TRAININGS = {"cross entropy": None, "noise": "noise"}
 # These scores need the training samples, so they are set before `fit`.
@@ -118,7 +118,6 @@ def plot(means):
     axes[0].set_ylabel("AUROC")
     axes[0].legend(title="training", loc="lower left")
     figure.savefig(OUTPUT / "scores.png", dpi=120, bbox_inches="tight")
-    plt.close(figure)
 
 
 # %%

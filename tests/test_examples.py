@@ -3,21 +3,37 @@
 
 import re
 import runpy
+import textwrap
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_readme_example(capsys):
-    """Check that the first example prints what the README says it prints."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code, output = re.search(
-        r"```python\n(.*?)```\s+```\n(.*?)```", readme, re.DOTALL
-    ).groups()
-    exec(compile(code, "README.md", "exec"), {})
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Close the figures, which examples leave open for the gallery of the docs."""
+    yield
+    plt.close("all")
+
+
+def first_example(path):
+    """Return the first code on a page, and the output that the page shows."""
+    page = (ROOT / path).read_text(encoding="utf-8")
+    fences = r"```python\n(.*?)```\s+```\n(.*?)```"
+    directives = r"code-block:: python\n(.*?)\n\.\. code-block:: none\n(.*?)\n(?=\S)"
+    blocks = re.search(fences if path.endswith(".md") else directives, page, re.DOTALL)
+    return [textwrap.dedent(block) for block in blocks.groups()]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.rst"])
+def test_first_example(page, capsys):
+    """Check that the first example prints what the page says it prints."""
+    code, output = first_example(page)
+    exec(compile(code, page, "exec"), {})
     printed = capsys.readouterr().out
 
     def numbers(text):
