@@ -25,6 +25,7 @@ templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = "confident_clf"
 html_static_path = ["_static"]
+html_extra_path = ["_extra"]
 html_css_files = ["style.css"]
 html_show_sourcelink = False
 # Pages of their own have no section to navigate in.
