@@ -36,6 +36,7 @@ from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
 from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
+from confident_clf._training._ranks import shared_seed
 from confident_clf._training._schedules import SCHEDULES, resolve_schedule
 from confident_clf._validation import (
     NOTHING,
@@ -513,7 +514,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = find_classes(y if classes is None else classes)
         y = encode_labels(y, self.classes_)
         validation = check_validation(self, validation, labels)
-        seed = draw_seed(self.random_state)
+        seed = shared_seed(self.random_state)
         arrays = {"X": X, "y": y, "X_ood": X_ood, **validation.arrays()}
         checkpoints = open_checkpoints(self, device, seed, **arrays)
         with seeded(seed if checkpoints is None else checkpoints.seed, device):
@@ -531,7 +532,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
         y = encode_labels(y, self.classes_)
         net = self.net_.copy().set_params(**step_params(self, regime.beta))
-        seed = (draw_seed(self.random_state) + len(net.history)) % 2**31
+        seed = (shared_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
             self._train(net, X, y, X_ood, validation, one_pass)
 

@@ -65,6 +65,7 @@ MAY_IMPORT = {
     "_training": {"_networks", "_version", "losses", "scores", "utils"},
     "_validation": {"_samples", "utils"},
     "_version": set(),
+    "distributed": {"_training"},
     "losses": set(),
     "metrics": {"_detection", "utils"},
     "model_selection": {"utils"},

@@ -7,6 +7,8 @@ import torch
 from skorch.dataset import Dataset
 from torch import Tensor
 
+from confident_clf._training._ranks import ranks_together
+
 # Rows to copy at once, in bytes.
 CHUNK_BYTES = 2**20
 
@@ -46,23 +48,46 @@ class ShuffledBatches:
 
     The tensors have one length, at least 2. A last batch of one sample is merged into
     the batch before it: BatchNorm, in the default discriminator among others, cannot
-    learn from one sample.
+    learn from one sample. Where several processes train together, each gets its part of
+    every batch, at least two samples.
     """
 
     def __init__(self, tensors: Sequence[Tensor], batch_size: int):
         self.tensors = tensors
         self.batch_size = int(batch_size)  # torch does not take NumPy's integers
+        self.ranks = ranks_together()
+        self.least = 2 if self.ranks is None else 2 * self.ranks.size
+        smaller = min(self.batch_size, len(tensors[0]))
+        if self.ranks is not None and smaller < self.least:
+            raise ValueError(
+                f"A batch has {smaller} samples, too few for {self.ranks.size} "
+                "processes: each takes at least two. Use a larger batch_size, more "
+                "samples or fewer processes."
+            )
 
     def __len__(self) -> int:
         n, size = len(self.tensors[0]), self.batch_size
-        return max(1, n // size + (n % size > 1))
+        return max(1, n // size + (n % size >= self.least))
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         # Drawn on the CPU, so that it is the same for every device.
-        order = torch.randperm(len(self.tensors[0])).to(self.tensors[0].device)
-        batches = list(order.split(self.batch_size))
-        if len(batches) > 1 and len(batches[-1]) == 1:
+        order = torch.randperm(len(self.tensors[0]))
+        if self.ranks is not None:
+            order = self.ranks.of_first(order)
+        batches = list(order.to(self.tensors[0].device).split(self.batch_size))
+        if len(batches) > 1 and len(batches[-1]) < self.least:
             batches[-2:] = [torch.cat(batches[-2:])]
+        sizes = [len(batch) for batch in batches]
+        if self.ranks is None:
+            yield from self._rows(batches)
+            return
+        parts = [batch[self.ranks.rank :: self.ranks.size] for batch in batches]
+        for rows, size in zip(self._rows(parts), sizes, strict=True):
+            self.ranks.weigh(len(rows[0]), size)
+            yield rows
+
+    def _rows(self, batches: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the rows of each batch of row numbers."""
         # Copy the rows of many batches at once, then yield views of the copy. For small
         # rows, one copy per batch takes as long as a layer.
         row_bytes = sum(t[0].numel() * t.element_size() for t in self.tensors)
@@ -93,10 +118,15 @@ class EpochMeans:
         self.sizes.append(n)
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each loss."""
-        weights = torch.tensor(self.sizes, dtype=torch.float64)
-        weights /= weights.sum()
-        return {
-            name: float(torch.stack(values).double().cpu() @ weights)
-            for name, values in self.losses.items()
-        }
+        """Return the mean of each loss, over all processes that train together."""
+        sizes = torch.tensor(self.sizes, dtype=torch.float64)
+        totals = [
+            torch.stack(values).double().cpu() @ sizes
+            for values in self.losses.values()
+        ]
+        totals = torch.stack([*totals, sizes.sum()])
+        ranks = ranks_together()
+        if ranks is not None:
+            totals = ranks.sum(totals)
+        means = (totals[:-1] / totals[-1]).tolist()
+        return dict(zip(self.losses, means, strict=True))

@@ -21,6 +21,7 @@ from confident_clf._training._checkpoints import Checkpoints
 from confident_clf._training._compile import compiled
 from confident_clf._training._divergence import DivergenceError, check_weights, located
 from confident_clf._training._net import JointNet, StopTraining
+from confident_clf._training._ranks import is_first_rank, ranks_together
 from confident_clf._training._refused_callbacks import check_callbacks
 from confident_clf._training._schedules import ScheduledRates
 from confident_clf._training._state import restore, state_of
@@ -50,7 +51,12 @@ def train(
     """
     check_callbacks(net.callbacks_, valid is not None, lr_schedule is not None)
     source = net.source and net.source_
+    ranks = ranks_together()
+    if ranks is not None:
+        ranks.check_same(x, y)
     prepare_source(net, x, x_ood, resumes=_has_state(checkpoints))
+    if ranks is not None:
+        ranks.start_alike(net.module_, source)
     data = Samples(*resident((x, y), net.device))
     held_out = valid and Samples(*resident(valid, net.device))
     run = Run(net, data, held_out, epochs, lr_schedule, checkpoints)
@@ -219,7 +225,7 @@ class Run:
         """
         for name, values in players.losses.items():
             player, is_total, _ = name.partition("_loss")
-            finite = torch.stack(values).isfinite().tolist()
+            finite = self._finite(torch.stack(values)).tolist()
             if is_total and not all(finite):
                 position.batch = finite.index(False) + 1
                 raise DivergenceError(player, values[position.batch - 1].item())
@@ -229,6 +235,12 @@ class Run:
         if net.source is not None:
             check_weights(type(net.source).__name__, net.source_)
 
+    @staticmethod
+    def _finite(losses: Tensor) -> Tensor:
+        """Return which losses are finite, in all processes that train together."""
+        ranks, bad = ranks_together(), (~losses.isfinite()).float()
+        return (bad if ranks is None else ranks.sum(bad)) == 0
+
     def begin_or_resume(self) -> int:
         """Restore the checkpoint, if there is one; return how many epochs remain."""
         if self.checkpoints is None:
@@ -237,6 +249,9 @@ class Run:
             self.write_checkpoint()  # a source may have trained for a long time already
             return self.epochs
         restore(self.net, self.rates, self.checkpoints.state)
+        ranks = ranks_together()
+        if ranks is not None:
+            ranks.start_alike()
         self.keep_weights()
         # A fit that stopped early has no epochs left either.
         is_finished = self.checkpoints.state.get("is_finished")
@@ -244,7 +259,7 @@ class Run:
 
     def write_checkpoint(self, is_finished: bool = False) -> None:
         """Write everything the next epoch depends on, if the user wants checkpoints."""
-        if self.checkpoints is not None:
+        if self.checkpoints is not None and is_first_rank():
             state = {**state_of(self.net, self.rates), "is_finished": is_finished}
             self.checkpoints.save(len(self.net.history), state)
 

@@ -17,6 +17,7 @@ from confident_clf._training._callbacks import own_callbacks
 from confident_clf._training._compile import resolve_compile
 from confident_clf._training._net import JointNet
 from confident_clf._training._optim import adamw
+from confident_clf._training._ranks import is_first_rank
 from confident_clf.utils._compute import is_small, use_bfloat16
 from confident_clf.utils._tensors import as_float, as_tensor
 
@@ -57,7 +58,7 @@ def new_net(
         max_epochs=clf.max_epochs,
         callbacks=own_callbacks(clf.callbacks),
         device=device,
-        verbose=clf.verbose,
+        verbose=clf.verbose if is_first_rank() else 0,
         **step_params(clf, regime.beta),
         **options,
     )

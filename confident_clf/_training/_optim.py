@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from confident_clf._training._divergence import refuse_non_finite
+from confident_clf._training._ranks import ranks_together
 from confident_clf.utils._torch import adam_kernel, adamw_kernel, add_to_each
 
 
@@ -21,8 +22,9 @@ def descend(
 
     Frozen parameters stay as they are. In joint training a loss runs through networks
     of other players: to name the inputs of the backward pass leaves their gradients
-    alone, and saves the time to compute them. `before_step` is called when the
-    gradients are there; it may change them. Raises DivergenceError, and moves nothing,
+    alone, and saves the time to compute them. Where several processes train together,
+    the gradients are averaged. `before_step` is called when the gradients are there; it
+    may change them. Raises DivergenceError, and moves nothing,
     if a gradient is not finite.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -38,6 +40,9 @@ def descend(
         torch.clear_autocast_cache()
     else:
         loss.backward(inputs=parameters)
+    ranks = ranks_together()
+    if ranks is not None:
+        ranks.average(parameters)
     if before_step is not None:
         before_step()
     refuse_non_finite(player, loss, parameters, optimizer)

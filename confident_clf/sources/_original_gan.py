@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from confident_clf._training._batches import EpochMeans, ShuffledBatches, resident
 from confident_clf._training._collapse import warn_of_collapse
 from confident_clf._training._divergence import located
+from confident_clf._training._ranks import ranks_together
 from confident_clf._training._schedules import (
     SCHEDULES,
     ScheduledRates,
@@ -97,6 +98,9 @@ class OriginalGAN(JointGAN):
             return
         schedule = resolve_schedule(self.lr_schedule)
         self.history_ = []
+        ranks = ranks_together()
+        if ranks is not None:
+            ranks.start_alike(self)
         batches = ShuffledBatches(resident((x,), device), self.batch_size)
         n_steps = self.max_epochs * len(batches)
         rates = ScheduledRates(schedule, super().optimizers(), n_steps)

@@ -36,6 +36,13 @@ def draw_seed(random_state) -> int:
         return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
+def reseed(seed: int) -> None:
+    """Seed the generators of Python, NumPy and torch; call it inside `seeded`."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device):
     """Seed the global generators of Python, NumPy and torch; restore them afterwards.
@@ -47,9 +54,7 @@ def seeded(seed: int, device: torch.device):
     with _generators, torch.random.fork_rng(devices=devices):
         python_state, numpy_state = random.getstate(), np.random.get_state()
         try:
-            random.seed(seed)
-            np.random.seed(seed)
-            torch.manual_seed(seed)
+            reseed(seed)
             yield
         finally:
             random.setstate(python_state)
