@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint docs clean
+.PHONY: demo test test-slow test-engines lint docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_digits.py
@@ -18,6 +18,11 @@ test: lint
 # The tests that take many seconds and rarely break. `make test` leaves them out.
 test-slow: $(READY)
 	$(PYTEST) -m slow
+
+# The recipes for Dask, Ray and Spark, which are installed first. Spark needs Java.
+test-engines: $(READY)
+	$(BIN)/python -m pip install --quiet -e ".[engines]"
+	$(BIN)/python -m pytest -m engines
 
 lint: $(READY)
 	$(BIN)/ruff check .
