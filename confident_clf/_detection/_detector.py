@@ -31,6 +31,7 @@ from confident_clf._detection._decisions import (
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES
 from confident_clf.utils._errstate import usual_errors
+from confident_clf.utils._fitted import check_fitted
 from confident_clf.utils._labels import class_index
 from confident_clf.utils._routing import fit_and_split_router
 from confident_clf.utils._sklearn import (
@@ -404,7 +405,7 @@ class OODDetector(
         >>> label.tolist(), accepted.tolist()
         ([0, 0], [True, True])
         """
-        check_is_fitted(self)
+        check_fitted(self, "estimator_")
         has_labels = is_classifier(self.estimator_)
         scores, labels = self._scores_and_labels(X, has_labels)
         accepted = self._above_threshold(scores, labels) >= 0
@@ -414,7 +415,7 @@ class OODDetector(
         self, X: ArrayLike, with_labels: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the confidences and, if they are needed, the predicted classes."""
-        check_is_fitted(self)
+        check_fitted(self, "estimator_")
         if with_labels:
             found = confidence_and_labels(self.estimator_, X, self._method)
         else:
@@ -426,7 +427,7 @@ class OODDetector(
 
     def _has_groups(self) -> bool:
         """Return whether each predicted class has its own threshold."""
-        check_is_fitted(self)
+        check_fitted(self, "threshold_")
         return np.ndim(self.threshold_) > 0
 
     def _above_threshold(

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from confident_clf._detection._calibration import is_frozen
 from confident_clf._detection._detector import OODDetector
 from confident_clf.utils._errstate import usual_errors
+from confident_clf.utils._fitted import check_fitted
 from confident_clf.utils._labels import (
     check_labels,
     check_same_kind,
@@ -247,7 +248,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         >>> decisions.label.tolist(), decisions.accepted.tolist()
         ([0, -1], [True, False])
         """
-        check_is_fitted(self)
+        check_fitted(self, "detector_")
         decisions = self.detector_.decide(X)
         dtype = common_dtype(np.asarray(self.classes_), self._unknown_label)
         unknown = np.array(self._unknown_label, dtype=dtype)
