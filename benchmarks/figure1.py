@@ -52,8 +52,8 @@ from confident_clf.metrics import (
     ood_report,
 )
 from confident_clf.model_selection import LeaveClassesOut
-from confident_clf.scores._fused import ComputedOnce
 from confident_clf.scores._make_score import make_score
+from confident_clf.scores._once import ComputedOnce
 
 METHODS = [
     "msp",

@@ -2,6 +2,7 @@
 """Classifiers that know when they do not know, for everyone who uses scikit-learn."""
 
 from confident_clf._classifier import ConfidentClassifier
+from confident_clf._detection._decisions import Decisions
 from confident_clf._detection._detector import OODDetector
 from confident_clf._detection._ood_score import ood_score
 from confident_clf._detection._open_set import OpenSetClassifier
@@ -19,6 +20,7 @@ from confident_clf.metrics import (
 __all__ = [
     "ConfidentClassifier",
     "ConfidentClassifierCV",
+    "Decisions",
     "DivergenceError",
     "OODDetector",
     "OpenSetClassifier",

@@ -46,7 +46,8 @@ from confident_clf._validation import (
 )
 from confident_clf.scores import OODScore
 from confident_clf.scores._logits import class_logits
-from confident_clf.scores._make_score import SCORES, make_score, same_score
+from confident_clf.scores._make_score import SCORES, fitted_score, make_score
+from confident_clf.scores._once import sent_once
 from confident_clf.sources import OODSource
 from confident_clf.sources._make_source import SOURCES
 from confident_clf.sources._regime import check_same_kind, make_regime
@@ -177,6 +178,13 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         holds its options, such as ``{"backend": "aot_eager"}``. It needs a compiler and
         takes half a minute or more. Meant for GPUs; on the processors tried it was
         slower. Predictions do not use the compiled code.
+    inference : {"exact", "fast"}, default="exact"
+        How samples go through the network in predictions. "exact": a sample has the
+        same results to the bit in every batch. For many networks that takes padding,
+        and one sample can then take as long as 32. "fast": no padding, so one sample
+        takes as long as through the bare network. Its results may be rounded
+        differently alone than in a batch, as those of any network. It may be set after
+        `fit`.
     callbacks : list of skorch callbacks or None, default=None
         Copied before use; the copies write to the same logs and files. The user guide
         says which callbacks work.
@@ -293,6 +301,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "compile": ["boolean", dict],
+        "inference": [StrOptions({"exact", "fast"})],
         "callbacks": [list, tuple, None],
         "warm_start": ["boolean"],
         "checkpoint": [str, PathLike, None],
@@ -333,6 +342,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         device="auto",
         precision="auto",
         compile=False,
+        inference="exact",
         callbacks=None,
         warm_start=False,
         checkpoint=None,
@@ -365,6 +375,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.precision = precision
         self.compile = compile
+        self.inference = inference
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.checkpoint = checkpoint
@@ -665,7 +676,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             If the method is unknown, or needs the training samples and was not fitted.
         """
         check_is_fitted(self)
-        score = self._fitted_score(self.method if method is None else method)
+        method = self.method if method is None else method
+        score = fitted_score(method, getattr(self, "method_", None))
         return score.ood_score(self._view(self.net_), self._validate(X))
 
     def score_samples(self, X, method=None):
@@ -774,9 +786,14 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """Return validated samples in the shape that the networks see."""
         return validate_samples(self, X).reshape(-1, *self.input_shape_)
 
+    @pinned
+    def _once(self, X):
+        """Return a copy that sends X through the network once, whatever it is asked."""
+        return sent_once(self, X)
+
     def _view(self, net: JointNet) -> NetworkView:
         """Return the view of a net that scores get."""
-        return NetworkView(net, len(self.classes_))
+        return NetworkView(net, len(self.classes_), fast=self.inference == "fast")
 
     def _check_method(self, net, X):
         """Raise ValueError if the net lacks what the method needs."""
@@ -796,16 +813,3 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         memo[id(self)] = twin = type(self).__new__(type(self))
         vars(twin).update(deepcopy(vars(self), memo))
         return twin
-
-    def _fitted_score(self, method) -> OODScore:
-        """Return the score that `method` means, fitted if it has to be."""
-        score = make_score(method)
-        if not score.needs_fit:
-            return score
-        if same_score(score, self.method_):
-            return self.method_
-        raise ValueError(
-            f"method={method!r} is fitted on the training samples, and this classifier "
-            f"was fitted with method={self.method_!r}. Call "
-            f"set_params(method={method!r}).fit_method(X, y), or set it before fit."
-        )

@@ -10,6 +10,7 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     MetaEstimatorMixin,
     TransformerMixin,
+    is_classifier,
 )
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import UNUSED
@@ -22,9 +23,15 @@ from confident_clf._detection._conformal import (
     conformal_threshold,
     discoveries,
 )
+from confident_clf._detection._decisions import (
+    Decisions,
+    confidence_and_labels,
+    p_values_by_group,
+)
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES
 from confident_clf.utils._errstate import usual_errors
+from confident_clf.utils._fitted import check_fitted
 from confident_clf.utils._labels import class_index
 from confident_clf.utils._routing import fit_and_split_router
 from confident_clf.utils._sklearn import (
@@ -305,9 +312,7 @@ class OODDetector(
             ``score_samples(X) - threshold_``, higher for in-distribution. With
             `per_class`, it is the threshold of the predicted class.
         """
-        scores = self.score_samples(X)
-        # The difference of two floats is 0 only if they are equal, so no sign is lost.
-        return scores - np.atleast_1d(self.threshold_)[self._group_index(X)]
+        return self._above_threshold(*self._scores_and_labels(X, self._has_groups()))
 
     @usual_errors
     def score_samples(self, X):
@@ -323,12 +328,7 @@ class OODDetector(
         ndarray of shape (n_samples,), float64
             Higher for in-distribution.
         """
-        check_is_fitted(self)
-        confidence = id_confidence(self.estimator_, X, self._method)
-        if not hasattr(self.estimator_, "n_features_in_"):
-            # Estimators that have it compared X with the samples in fit themselves.
-            validate_data(self, X, reset=False, skip_check_array=True)
-        return confidence
+        return self._scores_and_labels(X, with_labels=False)[0]
 
     def ood_score(self, X):
         """Return minus the confidence of the estimator.
@@ -366,20 +366,85 @@ class OODDetector(
             (1 + `n_calibration_`). With `per_class`, only the calibration scores of the
             predicted class count. Small for out-of-distribution.
         """
-        scores = self.score_samples(X)
-        if np.ndim(self.threshold_) == 0:
-            return conformal_p_values(self.calibration_scores_, scores)
-        p_values, index = np.empty_like(scores), self._group_index(X)
-        for group, calibration_scores in enumerate(self.calibration_scores_):
-            rows = index == group
-            p_values[rows] = conformal_p_values(calibration_scores, scores[rows])
-        return p_values
+        return self._p_values(*self._scores_and_labels(X, self._has_groups()))
 
-    def _group_index(self, X: ArrayLike) -> np.ndarray | int:
-        """Return the index of each sample's threshold."""
-        if np.ndim(self.threshold_) == 0:
-            return 0
-        return class_index(self.classes_, self.estimator_.predict(X))
+    @usual_errors
+    def decide(self, X):
+        """Return class, decision, p-value and score of each sample, by one pass.
+
+        The network of a :class:`ConfidentClassifier`, alone or as the last step of a
+        pipeline or search, computes all of it at once; only the gradients and the
+        changed samples of "odin" take passes of their own. Of other classifiers,
+        `predict` and the method that the confidence comes from are called once each.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        Decisions
+            A named tuple of arrays: `label`, the class that the estimator predicts,
+            accepted or not, or None if it is not a classifier; `accepted`, whether
+            `predict` is 1; `p_value`; `ood_score`. Its ``to_frame()`` is a table.
+
+        See Also
+        --------
+        OpenSetClassifier.decide : Has `unknown_label` where a sample is not accepted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from confident_clf import OODDetector
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = LogisticRegression(max_iter=1000)
+        >>> detector = OODDetector(clf, random_state=0).fit(X, y)
+        >>> label, accepted, p_value, score = detector.decide(X[:2])
+        >>> label.tolist(), accepted.tolist()
+        ([0, 0], [True, True])
+        """
+        check_fitted(self, "estimator_")
+        has_labels = is_classifier(self.estimator_)
+        scores, labels = self._scores_and_labels(X, has_labels)
+        accepted = self._above_threshold(scores, labels) >= 0
+        return Decisions(labels, accepted, self._p_values(scores, labels), -scores)
+
+    def _scores_and_labels(
+        self, X: ArrayLike, with_labels: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the confidences and, if they are needed, the predicted classes."""
+        check_fitted(self, "estimator_")
+        if with_labels:
+            found = confidence_and_labels(self.estimator_, X, self._method)
+        else:
+            found = id_confidence(self.estimator_, X, self._method), None
+        if not hasattr(self.estimator_, "n_features_in_"):
+            # Estimators that have it compared X with the samples in fit themselves.
+            validate_data(self, X, reset=False, skip_check_array=True)
+        return found
+
+    def _has_groups(self) -> bool:
+        """Return whether each predicted class has its own threshold."""
+        check_fitted(self, "threshold_")
+        return np.ndim(self.threshold_) > 0
+
+    def _above_threshold(
+        self, scores: np.ndarray, labels: np.ndarray | None
+    ) -> np.ndarray:
+        """Return by how much confidences are above their thresholds."""
+        # The difference of two floats is 0 only if they are equal, so no sign is lost.
+        if not self._has_groups():
+            return scores - self.threshold_
+        return scores - self.threshold_[class_index(self.classes_, labels)]
+
+    def _p_values(self, scores: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Return the conformal p-values of confidences."""
+        if not self._has_groups():
+            return conformal_p_values(self.calibration_scores_, scores)
+        index = class_index(self.classes_, labels)
+        return p_values_by_group(self.calibration_scores_, index, scores)
 
     @property
     def classes_(self):

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from confident_clf._detection._calibration import is_frozen
 from confident_clf._detection._detector import OODDetector
 from confident_clf.utils._errstate import usual_errors
+from confident_clf.utils._fitted import check_fitted
 from confident_clf.utils._labels import (
     check_labels,
     check_same_kind,
@@ -215,11 +216,44 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             The class that the classifier predicts where `detector_` accepts the sample,
             else `unknown_label`.
         """
-        check_is_fitted(self)
-        refused = self.detector_.predict(X) != 1
+        return self.decide(X).label
+
+    @usual_errors
+    def decide(self, X):
+        """Return class, decision, p-value and score of each sample, by one pass.
+
+        See :meth:`OODDetector.decide` for what one pass means.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        Decisions
+            A named tuple of arrays: `label`, what `predict` returns; `accepted`,
+            whether that is a class; `p_value`, of being in-distribution; `ood_score`.
+            Its ``to_frame()`` is a table.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from confident_clf import OpenSetClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = LogisticRegression(max_iter=1000)
+        >>> open_set = OpenSetClassifier(clf, target_tpr=0.9, random_state=0).fit(X, y)
+        >>> decisions = open_set.decide([[5.0, 3.4, 1.5, 0.2], [6.0, 2.8, 4.9, 1.7]])
+        >>> decisions.label.tolist(), decisions.accepted.tolist()
+        ([0, -1], [True, False])
+        """
+        check_fitted(self, "detector_")
+        decisions = self.detector_.decide(X)
         dtype = common_dtype(np.asarray(self.classes_), self._unknown_label)
         unknown = np.array(self._unknown_label, dtype=dtype)
-        return np.where(refused, unknown, self.estimator_.predict(X).astype(dtype))
+        label = np.where(decisions.accepted, decisions.label.astype(dtype), unknown)
+        return decisions._replace(label=label)
 
     @available_if(_has_predict_proba)
     @usual_errors

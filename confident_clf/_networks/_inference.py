@@ -29,6 +29,7 @@ def map_padded(
     device: str | torch.device,
     sizes: tuple[int, ...] | None = None,
     workers: int = 1,
+    pad: bool = True,
 ) -> np.ndarray:
     """Return the outputs of a function of batches for all samples, (n, ...) float32.
 
@@ -36,14 +37,19 @@ def map_padded(
     with `sizes` that round alike, the output of a sample does not depend on the samples
     next to it. `workers` is how many batches run at once, each in a thread of its own:
     threads that share a batch wait for each other after every layer; these never do.
+
+    Without `pad` a batch has as many rows as there are: one sample takes no longer than
+    through the bare network, but may be rounded differently alone than among others.
     """
     sizes = sizes or (inference_batch_size(array.shape[1:]),)
 
     def on_batch(batch):
         start, size = batch
         part = as_tensor(array[start : start + size])
-        x = _padded(part.to(device), size)
-        with _rounding(size):
+        x = part.to(device)
+        if pad:
+            x = _padded(x, size)
+        with _rounding(size) if pad else nullcontext():
             # The network may work in place, but not on the user's array.
             result = function(x.clone() if x is part else x)
         return result[: len(part)].float().cpu().contiguous().numpy()

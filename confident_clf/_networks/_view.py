@@ -22,16 +22,18 @@ PART = 2**20
 class NetworkView:
     """The network of a net in evaluation mode, with the same results in any batch.
 
-    Outputs beyond the first `n_classes` mean rejection.
+    Outputs beyond the first `n_classes` mean rejection. With `fast`, batches are not
+    padded, so results may be rounded differently in another batch.
     """
 
-    def __init__(self, net, n_classes: int):
+    def __init__(self, net, n_classes: int, fast: bool = False):
         self.net = net
         self.n_classes = n_classes
+        self.fast = fast
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Return the outputs, (n, n_outputs) float64."""
-        return self.net.logits(X).astype(np.float64)
+        return self.net.logits(X, pad=not self.fast).astype(np.float64)
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return the inputs of the last linear layer, (n, d) float64."""
@@ -39,7 +41,7 @@ class NetworkView:
             features = self._map(
                 lambda x: penultimate(self._module, as_float(x)),
                 X,
-                sizes=self.net.inference_sizes(),
+                sizes=self._sizes(),
             )
         return features.astype(np.float64)
 
@@ -54,7 +56,7 @@ class NetworkView:
             both = self._map(
                 side_by_side,
                 X,
-                sizes=self.net.inference_sizes(),
+                sizes=self._sizes(),
             )
         both = both.astype(np.float64)
         n_outputs = self.net.module.n_outputs
@@ -106,5 +108,13 @@ class NetworkView:
 
     def _map(self, function: Callable, X: np.ndarray, **options) -> np.ndarray:
         """Return the outputs of a function of padded batches, in evaluation mode."""
+        options["pad"] = not self.fast
         with self.net.inference():
             return map_padded(function, X, device=self.net.device, **options)
+
+    def _sizes(self) -> tuple[int, ...] | None:
+        """Return the batch sizes that round alike; None for the usual one."""
+        if self.fast:
+            return None
+        with self.net.inference():  # the number of threads counts
+            return self.net.inference_sizes()

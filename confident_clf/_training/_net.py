@@ -346,10 +346,11 @@ class JointNet(ClassifierMixin, NeuralNet):
         with one_thread(self.single_thread):
             yield
 
-    def logits(self, x: np.ndarray) -> np.ndarray:
+    def logits(self, x: np.ndarray, *, pad: bool = True) -> np.ndarray:
         """Return the logits of samples, the same in whatever batch they come.
 
-        Maps (n, *input_shape), float32 or uint8, to (n, n_outputs) float32.
+        Maps (n, *input_shape), float32 or uint8, to (n, n_outputs) float32. Without
+        `pad`, they may be rounded differently in another batch.
         """
         workers = self.workers()
         with self.inference():
@@ -357,8 +358,9 @@ class JointNet(ClassifierMixin, NeuralNet):
                 torch.inference_mode()(lambda batch: self.module_(as_float(batch))),
                 x,
                 device=self.device,
-                sizes=self.inference_sizes(),
+                sizes=self.inference_sizes() if pad else None,
                 workers=workers,
+                pad=pad,
             )
 
     def inference_sizes(self) -> tuple[int, ...] | None:

@@ -2,7 +2,6 @@
 """Several scores as one: how rare each value is, added up."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from sklearn.base import clone
@@ -11,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from confident_clf.scores._features import FeatureScore
 from confident_clf.scores._named import make_single
+from confident_clf.scores._once import ComputedOnce
 from confident_clf.scores._score import OODScore
 
 # The share of the reference values that shows how fast the tail falls.
@@ -164,40 +164,12 @@ class Fused(OODScore):
 
 def _once(network, X: np.ndarray, scores: list[OODScore]):
     """Return a view that passes X through the network once, for several scores."""
-    with_features = any(isinstance(score, FeatureScore) for score in scores)
-    return ComputedOnce(network, X, with_features) if len(scores) > 1 else network
-
-
-class ComputedOnce:
-    """View of a network that keeps the outputs and features of one array."""
-
-    def __init__(self, network, X: np.ndarray, with_features: bool):
-        self._network = network
-        self._X = X
-        self._with_features = with_features
-        self._kept = {}
-
-    def __getattr__(self, name: str):
-        return getattr(self._network, name)
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Return the outputs."""
-        return self._of("outputs", self._network, X)
-
-    def features(self, X: np.ndarray) -> np.ndarray:
-        """Return the features."""
-        return self._of("features", self._network.features, X)
-
-    def _of(self, name: str, function: Callable, X: np.ndarray) -> np.ndarray:
-        """Return a result for X, which is kept if X is the array of this view."""
-        if X is not self._X:
-            return function(X)
-        both = getattr(self._network, "outputs_and_features", None)
-        if not self._kept and self._with_features and both is not None:
-            self._kept["outputs"], self._kept["features"] = both(X)
-        if name not in self._kept:
-            self._kept[name] = function(X)
-        return self._kept[name]
+    if len(scores) == 1:
+        return network
+    if not (isinstance(network, ComputedOnce) and network.is_of(X)):
+        network = ComputedOnce(network, X)
+    network.with_features = any(isinstance(score, FeatureScore) for score in scores)
+    return network
 
 
 def _values_of_others(score: OODScore, network, X, y) -> np.ndarray:
