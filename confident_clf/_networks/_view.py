@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from confident_clf._networks._head import (
-    last_linear,
     outputs_and_features,
     penultimate,
+    weight_and_bias,
 )
 from confident_clf._networks._inference import SIZES_OF_ROWS, map_padded
 from confident_clf.utils._tensors import as_float, as_tensor
@@ -39,7 +39,7 @@ class NetworkView:
             features = self._map(
                 lambda x: penultimate(self._module, as_float(x)),
                 X,
-                sizes=self.net.inference_sizes(),
+                sizes=self.net.inference_sizes(X.shape),
             )
         return features.astype(np.float64)
 
@@ -54,7 +54,7 @@ class NetworkView:
             both = self._map(
                 side_by_side,
                 X,
-                sizes=self.net.inference_sizes(),
+                sizes=self.net.inference_sizes(X.shape),
             )
         both = both.astype(np.float64)
         n_outputs = self.net.module.n_outputs
@@ -67,11 +67,11 @@ class NetworkView:
         """
         with self.net.inference(), torch.inference_mode():
             x = as_float(as_tensor(X).to(self.net.device))
-            layer = last_linear(self._module, x)
-        weight = layer.weight.detach().cpu().numpy().astype(np.float64)
-        if layer.bias is None:
+            weight, bias = weight_and_bias(self._module, x)
+        weight = weight.cpu().numpy().astype(np.float64)
+        if bias is None:
             return weight, np.zeros(len(weight))
-        return weight, layer.bias.detach().cpu().numpy().astype(np.float64)
+        return weight, bias.cpu().numpy().astype(np.float64)
 
     def gradient(self, X: np.ndarray, weights: Callable) -> np.ndarray:
         """Return the gradient of the sum of each sample's outputs times its weights.

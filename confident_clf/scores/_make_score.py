@@ -34,6 +34,26 @@ def make_score(method: str | OODScore | list) -> OODScore:
     return make_single(method)
 
 
+def fitted_score(method, fitted: OODScore | None) -> OODScore:
+    """Return the score that `method` means; `fitted` if it learns from samples.
+
+    Raises ValueError if `fitted` is another score, or None.
+    """
+    score = make_score(method)
+    if not score.needs_fit:
+        return score
+    if fitted is not None and same_score(score, fitted):
+        return fitted
+    other = (
+        "was not given any" if fitted is None else f"was fitted with method={fitted!r}"
+    )
+    raise ValueError(
+        f"method={method!r} is fitted on the training samples, and this classifier "
+        f"{other}. Call set_params(method={method!r}).fit_method(X, y), or set it "
+        "before fit."
+    )
+
+
 def same_score(one, other) -> bool:
     """Return whether two scores have the same class and the same parameters.
 
