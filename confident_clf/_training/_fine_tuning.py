@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fine-tuning: learning rates for parts of a network, and a warm-up of its head."""
 
+import math
 from contextlib import contextmanager
+from numbers import Real
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -33,6 +35,12 @@ def rates_of_parts(network: nn.Module, head: str, backbone_lr) -> dict[str, floa
     rates = {}
     # The rate of the longest name, the smallest part, comes last and counts.
     for part in sorted(backbone_lr, key=lambda part: len(str(part))):
+        rate = backbone_lr[part]
+        if not isinstance(rate, Real) or not 0 <= rate < math.inf:
+            raise ValueError(
+                f"backbone_lr gives {part!r} the rate {rate!r}; it must be a finite "
+                "number of at least 0."
+            )
         inside = [n for n in names if f"{n}.".startswith(f"{prefix}{part}.")]
         if not inside:
             parts = ", ".join(name for name, _ in network.named_children())
@@ -40,7 +48,7 @@ def rates_of_parts(network: nn.Module, head: str, backbone_lr) -> dict[str, floa
                 f"backbone_lr names {part!r}, but module={type(network).__name__} has "
                 f"no weights of that name. Its parts are: {parts}."
             )
-        rates |= dict.fromkeys(inside, float(backbone_lr[part]))
+        rates |= dict.fromkeys(inside, float(rate))
     return rates
 
 
