@@ -370,6 +370,9 @@ def test_what_does_not_fit(network):
         from_trained(network, classes=4, input_shape=(2, 8, 8))
     with pytest.raises(ValueError, match=r"input_shape=\(0,\) must be the shape of"):
         from_trained(network, classes=4, input_shape=(0,))
+    with pytest.raises(ValueError, match=r"it returned dict\. Say where the logits"):
+        packed = Returning(network, lambda z: {"logits": z})
+        from_trained(packed, classes=4).fit_method(X, Y)
     with pytest.raises(ValueError, match=r"dict with the keys \['a'\]"):
         packed = Returning(network, lambda z: {"a": z})
         from_trained(packed, classes=4, output="logits", input_shape=(1, 8, 8))

@@ -124,13 +124,14 @@ def sizes_for(
     as sizes depend on shapes and not on weights.
     """
     n, *input_shape = shape
+    found = _found.setdefault(network, {})
+    key = (*environment(device), *input_shape)
+    if key in found:
+        return found[key]
     usual = inference_batch_size(input_shape)
     if n == usual or (n > usual and max(_other_sizes(input_shape)) <= usual):
         return None  # nothing could be saved but a part of the last batch
-    found = _found.setdefault(network, {})
-    key = (*environment(device), *input_shape)
-    if key not in found:
-        found[key] = sizes_that_round_alike(results, tuple(input_shape), device)
+    found[key] = sizes_that_round_alike(results, tuple(input_shape), device)
     return found[key]
 
 

@@ -99,9 +99,15 @@ def _try(role: str, network: nn.Module, x: Tensor) -> Tensor:
             f"{tuple(x.shape)}: {error}"
         ) from error
     if not isinstance(output, Tensor):
+        remedy = ""
+        if role == "module":
+            remedy = (
+                " Say where the logits are: WrappedNetwork(network, output='logits') of "
+                "confident_clf.modules, or from_trained(..., output='logits')."
+            )
         raise ValueError(
             f"{role}={type(network).__name__} must return a tensor; it returned "
-            f"{type(output).__name__}."
+            f"{type(output).__name__}.{remedy}"
         )
     return output
 

@@ -39,7 +39,7 @@ class NetworkView:
             features = self._map(
                 lambda x: penultimate(self._module, as_float(x)),
                 X,
-                sizes=self.net.inference_sizes(X.shape),
+                any_size=True,
             )
         return features.astype(np.float64)
 
@@ -54,7 +54,7 @@ class NetworkView:
             both = self._map(
                 side_by_side,
                 X,
-                sizes=self.net.inference_sizes(X.shape),
+                any_size=True,
             )
         both = both.astype(np.float64)
         n_outputs = self.net.module.n_outputs
@@ -104,7 +104,14 @@ class NetworkView:
         """The network."""
         return self.net.module_
 
-    def _map(self, function: Callable, X: np.ndarray, **options) -> np.ndarray:
-        """Return the outputs of a function of padded batches, in evaluation mode."""
+    def _map(
+        self, function: Callable, X: np.ndarray, *, any_size: bool = False, **options
+    ) -> np.ndarray:
+        """Return the outputs of a function of padded batches, in evaluation mode.
+
+        With `any_size`, of all batch sizes that round alike.
+        """
         with self.net.inference():
+            if any_size:
+                options["sizes"] = self.net.inference_sizes(X.shape)
             return map_padded(function, X, device=self.net.device, **options)

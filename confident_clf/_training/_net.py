@@ -391,11 +391,11 @@ class JointNet(ClassifierMixin, NeuralNet):
     def inference_sizes(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """Return the batch sizes that round alike here, for samples of a shape.
 
-        They are looked for when they are first needed: that takes a few passes.
+        They are looked for when they are first needed: that takes a few passes. To be
+        called in `inference`.
         """
         network = partial(all_results, self.module_)
-        with self.inference():
-            return sizes_for(self.module_, network, shape, self.device)
+        return sizes_for(self.module_, network, shape, self.device)
 
     def sample(self, n: int) -> np.ndarray:
         """Return `n` samples of the source, (n, *input_shape) float32.

@@ -69,7 +69,8 @@ def test_each_number_of_threads_is_tried_once():
     try:
         for n in (n_threads, n_threads + 1):
             torch.set_num_threads(n)
-            sizes = clf.net_.inference_sizes((1, 5))
+            with clf.net_.inference():
+                sizes = clf.net_.inference_sizes((1, 5))
             assert seen[0] == sizes[-1] == 1024  # a trial
             seen.clear()
             clf.predict(X[:1])
