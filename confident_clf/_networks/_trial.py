@@ -102,8 +102,8 @@ def _try(role: str, network: nn.Module, x: Tensor) -> Tensor:
         remedy = ""
         if role == "module":
             remedy = (
-                " Say where the logits are: WrappedNetwork(network, output='logits') of "
-                "confident_clf.modules, or from_trained(..., output='logits')."
+                " Say where the logits are: from_trained(..., output='logits'), or "
+                "confident_clf.modules.WrappedNetwork(network, output='logits')."
             )
         raise ValueError(
             f"{role}={type(network).__name__} must return a tensor; it returned "
