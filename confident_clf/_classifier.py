@@ -27,6 +27,7 @@ from confident_clf._samples import (
     warn_of_scale,
     without_ood_label,
 )
+from confident_clf._trained import adopt, fit_method
 from confident_clf._training._augment import AUGMENTATIONS
 from confident_clf._training._callbacks import own_callbacks, shared_parts
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
@@ -53,7 +54,6 @@ from confident_clf.sources._make_source import SOURCES
 from confident_clf.sources._regime import check_same_kind, make_regime
 from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._guard import pinned
-from confident_clf.utils._labels import is_ood_label
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._tensors import as_tensor
@@ -75,7 +75,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     module : callable or None, default=None
         ``module(input_shape, n_classes)`` returns the classifier, a
         :class:`torch.nn.Module` that maps samples to logits (n, n_classes). It may be a
-        class, a :func:`functools.partial` of one, or any function. None means an
+        class, a :func:`functools.partial` of one, or any function; or a network, such
+        as a pretrained one. A network, also one that a function returns, is never
+        trained itself: each `fit` trains a copy that begins with its weights. None
+        means an
         :class:`~confident_clf.modules.MLP` for rows and a
         :class:`~confident_clf.modules.SmallConvNet` for images; signals and volumes
         have no default. Parameters of your own network can be set and searched as
@@ -118,6 +121,14 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         for rows of features and for 4-D images.
     lr : float, default=2e-3
         Learning rate of the classifier's optimizer, AdamW: the peak of `lr_schedule`.
+    backbone_lr : float, dict or None, default=None
+        Learning rate of all layers but the last linear one, for a pretrained network.
+        A dict maps names of its parts, as in ``network.named_children()``, to their
+        rates; the other parts have `lr`. 0 freezes a part: neither its weights nor its
+        BatchNorm statistics move. All rates follow `lr_schedule`. None means `lr`.
+    head_epochs : int, default=0
+        In how many epochs, the first of `max_epochs`, only the last linear layer is
+        trained. A new one would otherwise disturb a pretrained network at first.
     gan_lr : float or None, default=None
         Learning rate of the GAN's Adam, for "joint" and "gan". None means 1e-3 for
         images and 2e-4 for rows.
@@ -286,6 +297,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         "entropy_weight": [Interval(Real, 0, None, closed="left")],
         "image_shape": [tuple, list, None],
         "lr": [Interval(Real, 0, None, closed="neither")],
+        "backbone_lr": [Interval(Real, 0, None, closed="left"), dict, None],
+        "head_epochs": [Interval(Integral, 0, None, closed="left")],
         "gan_lr": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -327,6 +340,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         entropy_weight=0.0,
         image_shape=None,
         lr=2e-3,
+        backbone_lr=None,
+        head_epochs=0,
         gan_lr=None,
         batch_size=64,
         max_epochs=50,
@@ -360,6 +375,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.entropy_weight = entropy_weight
         self.image_shape = image_shape
         self.lr = lr
+        self.backbone_lr = backbone_lr
+        self.head_epochs = head_epochs
         self.gan_lr = gan_lr
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -403,6 +420,78 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             If there is no such parameter.
         """
         return super().set_params(**bind_network_params(self, params))
+
+    @classmethod
+    @pinned
+    def from_trained(
+        cls,
+        module,
+        *,
+        classes,
+        input_shape=None,
+        output=None,
+        transform=None,
+        head=None,
+        **params,
+    ):
+        """Make a fitted classifier of a network that you have trained.
+
+        Nothing is trained, and the network stays as it is: the classifier has a copy.
+        Scores of logits, such as ``method="energy"``, work at once; others, such as
+        "knn" and the default, after :meth:`fit_method`. Detectors take it as
+        ``FrozenEstimator(clf)``. A later `fit` trains another copy further.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The network, which maps samples to logits. It computes in float32.
+        classes : int or array-like of shape (n_classes,)
+            The label of each output, in the order of the outputs. A number means the
+            labels 0, 1, ...
+        input_shape : tuple of int, int or None, default=None
+            Shape of one sample, such as (3, 224, 224). None means that of the samples
+            that `fit_method` gets, and any before.
+        output : str, int, callable or None, default=None
+            Where the logits are, if the network returns more than a tensor: see
+            :class:`~confident_clf.modules.WrappedNetwork`.
+        transform : callable or None, default=None
+            What to do with a batch of samples, a float32 tensor, before the network
+            gets it, such as ``torchvision.transforms.v2.Normalize(mean, std)``. uint8
+            images are scaled to [0, 1] before that; floats come as they are.
+        head : str or None, default=None
+            Name of the linear layer whose input gives the features. None means the last
+            one that is called.
+        **params : dict
+            Parameters of the constructor, such as `method` and `device`. `ood_source`,
+            for a later `fit`, is None unless it is given.
+
+        Returns
+        -------
+        ConfidentClassifier
+            The fitted classifier. Its `module` is the network given; wrapped if one of
+            `output`, `transform` and `head` is given or `classes` is not sorted.
+
+        Raises
+        ------
+        TypeError
+            If `module` is not a network, or cannot be copied.
+        ValueError
+            If the network does not take samples of this shape, or does not return one
+            logit for each class.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from confident_clf import ConfidentClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 3))
+        >>> clf = ConfidentClassifier.from_trained(network, classes=3, method="knn")
+        >>> clf.fit_method(X, y).ood_score(X[:5]).shape
+        (5,)
+        """
+        clf = cls(module, **{"ood_source": None, **params})
+        return adopt(clf, classes, input_shape, output, transform, head)
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
@@ -550,7 +639,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     def _train(self, net, X, y, X_ood, validation, one_pass, checkpoints=None):
         """Train the net, for one pass or a whole fit, and fit the score on it."""
         check_compiler(net.dynamo, net.device)
-        self._check_method(net, X)
+        few = X[:4].reshape(-1, *self.input_shape_)
+        make_score(self.method).check(self._view(net), few)
         try:
             with one_thread(net.single_thread):
                 X_train, y_train, plan = self._plan(X, y, validation, one_pass)
@@ -699,7 +789,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_method(self, X, y):
+    def fit_method(self, X, y=None):
         """Fit the score that `method` names, and leave the network as it is.
 
         This changes the method without training again, as in
@@ -707,10 +797,14 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, features) or (n, channels, height, width)
-            Samples to fit it on: those of `fit`.
-        y : array-like of shape (n,)
-            Their labels; rows labelled `ood_label` are left out.
+        X : array-like of shape (n, features) or (n, channels, height, width), \
+                torch Dataset or DataLoader
+            Samples to fit it on: those of `fit`. A Dataset of (sample, label), or a
+            DataLoader of such batches, is read one batch at a time; only outputs and
+            features of the network are kept.
+        y : array-like of shape (n,) or None, default=None
+            Their labels; rows labelled `ood_label` are left out. None where X brings
+            its labels.
 
         Returns
         -------
@@ -724,11 +818,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             `fit`.
         """
         check_is_fitted(self)
-        X, y = validate_more(self, X, y)
-        known = ~is_ood_label(y, self.ood_label)
-        X, y = X[known], encode_labels(y[known], self.classes_)
-        self._check_method(self.net_, X)
-        self._keep(self.net_, X, y)
+        with unchanged_on_error(self):
+            fit_method(self, X, y)
         return self
 
     @pinned
@@ -754,17 +845,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             If `n` is below 1, or the classifier was fitted with ``ood_source=None``.
         """
         check_is_fitted(self)
-        if not (isinstance(n, Integral) and n >= 1):
-            raise ValueError(f"n must be a positive integer; got {n!r}.")
-        source = self.net_.source
-        if source is None:
-            raise ValueError(
-                "There is nothing to sample from: the classifier was fitted with "
-                "ood_source=None. Fit it with another source, such as 'joint'."
-            )
         with seeded(draw_seed(self.random_state), torch.device(self.net_.device)):
             samples = self.net_.sample(n)
-        return self._format.restore(samples) if source.makes_inputs else samples
+        restores = self.net_.source.makes_inputs
+        return self._format.restore(samples) if restores else samples
 
     @property
     def history_(self):
@@ -784,7 +868,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     def _validate(self, X) -> np.ndarray:
         """Return validated samples in the shape that the networks see."""
-        return validate_samples(self, X).reshape(-1, *self.input_shape_)
+        X = validate_samples(self, X)
+        shape = X.shape[1:] if self.input_shape_ is None else self.input_shape_
+        return X.reshape(-1, *shape)
 
     @pinned
     def _once(self, X):
@@ -794,11 +880,6 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     def _view(self, net: JointNet) -> NetworkView:
         """Return the view of a net that scores get."""
         return NetworkView(net, len(self.classes_), fast=self.inference == "fast")
-
-    def _check_method(self, net, X):
-        """Raise ValueError if the net lacks what the method needs."""
-        few = X[:4].reshape(-1, *self.input_shape_)
-        make_score(self.method).check(self._view(net), few)
 
     def __sklearn_clone__(self):
         """Copy the callbacks as `fit` does: scikit-learn cannot copy an open log."""

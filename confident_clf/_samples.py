@@ -36,11 +36,12 @@ _ROUNDING = 1e-3
 class SampleFormat(NamedTuple):
     """The format of the samples of `fit`, which later samples must have.
 
-    `shape` is the shape of a sample as the user gave it, `dtype` float32 or uint8, and
-    `max` the largest value. `pixels` is the range of images, None for other samples.
+    `shape` is the shape of a sample as the user gave it, None if that may be any.
+    `dtype` is float32 or uint8, `max` the largest value, and `pixels` the range of
+    images, None for other samples.
     """
 
-    shape: tuple
+    shape: tuple | None
     dtype: np.dtype
     max: float
     pixels: PixelRange | None = None
@@ -62,7 +63,7 @@ class SampleFormat(NamedTuple):
 
         The message calls them `name`.
         """
-        if X.shape[1:] != self.shape:
+        if self.shape is not None and X.shape[1:] != self.shape:
             raise ValueError(
                 f"{name} has samples of shape {X.shape[1:]}, but ConfidentClassifier "
                 f"is expecting {self.shape}, the shape of the samples in fit."
@@ -125,10 +126,26 @@ def validate_more(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
+def learn_format(estimator, X) -> None:
+    """Take the format of samples from X, for a network that was trained elsewhere."""
+    names = _get_feature_names(X)
+    if names is not None:
+        estimator.feature_names_in_ = names
+    known = estimator._format
+    X = validate_samples(estimator, X)
+    if known.pixels is not None:
+        estimator._format = known.widened(X)
+        return
+    shape = estimator.input_shape_ or X.shape[1:]
+    estimator._format = SampleFormat.of(X, len(shape) == 3)
+    estimator.n_features_in_ = X.shape[1]
+
+
 def validate_samples(estimator, X, **options) -> np.ndarray:
     """Return samples as an array, checked against those of `fit`."""
     X = _with_dtype(X)
-    if len(estimator._format.shape) > 1 or getattr(X, "ndim", 2) > 2:
+    shape = estimator._format.shape
+    if shape is None or len(shape) > 1 or getattr(X, "ndim", 2) > 2:
         # n_features_in_ is the number of channels: it says little about images.
         X = _check_like_fit(estimator, X, "X", **options)
     else:

@@ -132,3 +132,13 @@ def test_scores(tmp_path, capsys):
     assert (np.array(list(aurocs.values()))[:, :3] > 0.95).all()
     assert aurocs["vim"][3] < 0.9 < 0.99 < min(aurocs["knn"][3], aurocs["msp"][3])
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trained_network(tmp_path, capsys):
+    """Check the scores of a network of plain torch, and that its last layer learns."""
+    run_example("plot_trained_network", tmp_path)
+    out = capsys.readouterr().out
+    areas = dict(re.findall(r"^(\w+) +(\d\.\d+)$", out, re.MULTILINE))
+    assert float(areas["knn"]) > 0.95 > float(areas["msp"]) > 0.8
+    assert float(re.search(r"alone: (\d\.\d+)", out)[1]) > 0.85
+    assert (tmp_path / "trained_network.png").read_bytes().startswith(b"\x89PNG")

@@ -28,6 +28,7 @@ from confident_clf._files._values import (
 )
 from confident_clf._networks._build import ClassifierFactory
 from confident_clf._samples import SampleFormat
+from confident_clf._training._fine_tuning import set_groups
 from confident_clf._training._make_net import new_net
 from confident_clf._training._net import JointNet
 from confident_clf.scores import OODScore
@@ -51,6 +52,8 @@ def classifier_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
     if not hasattr(clf, "net_"):
         return {}
     net, shape = clf.net_, clf._format
+    if shape.shape is None:
+        raise CannotKeep("the shape of a sample is not known yet")
     state = {
         name: writer.encode(getattr(clf, name), name)
         for name in _LEARNED
@@ -59,7 +62,8 @@ def classifier_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
     state["format"] = [list(shape.shape), shape.dtype.name, shape.max]
     if shape.pixels is not None:
         state["pixels"] = list(shape.pixels)
-    state["score"] = _score_state(writer, clf)
+    if hasattr(clf, "method_"):  # a network trained elsewhere may have none yet
+        state["score"] = _score_state(writer, clf)
     state["net"] = {
         "factory": writer.attempt(net.module.module, "module"),
         "source": writer.attempt(net.source, "ood_source"),
@@ -70,6 +74,8 @@ def classifier_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
         "history": writer.encode(_columns(net.history), "history"),
         "network": _network_state(writer, net.module_),
     }
+    if net.part_rates_:
+        state["net"]["rates"] = writer.encode(net.part_rates_, "backbone_lr")
     if net.source is not None:
         state["net"]["source_state"] = _source_state(writer, net.source_)
     return state
@@ -92,7 +98,8 @@ def restore_classifier(
     _check_samples(clf)
     reader.device = resolve_device(clf.device)
     clf.net_ = _restore_net(reader, clf, state["net"])
-    clf.method_ = _restore_score(reader, clf, state["score"])
+    if "score" in state:
+        clf.method_ = _restore_score(reader, clf, state["score"])
 
 
 def _check_samples(clf: ConfidentClassifier) -> None:
@@ -133,7 +140,7 @@ def _restore_net(
     if not (source is None or isinstance(source, OODSource)):
         raise ValueError("ood_source is not a source")
     tensors = _tensors(reader, state["network"])
-    factory = ClassifierFactory(module, shape, n_outputs)
+    factory = ClassifierFactory(module, shape, n_outputs, to_train=False)
     _check_size(reader, factory, tensors, "module")
     net = new_net(
         clf,
@@ -146,11 +153,22 @@ def _restore_net(
     with seeded(0, device), one_thread(net.single_thread):
         net.initialize()
         _set_tensors(net.module_, tensors, state["network"], "module")
+        if "rates" in state:
+            set_groups(net, _rates(reader.decode(state["rates"], "backbone_lr")))
         if source is not None:
             _restore_source(reader, net.source_, state["source_state"], shape)
-        net.choose_inference_sizes(shape)
     net.history.extend(_rows(reader.decode(state["history"], "history")))
     return net
+
+
+def _rates(rates: dict) -> dict[str, float]:
+    """Return learning rates of weights by name, or raise ValueError."""
+    if not isinstance(rates, dict) or not all(
+        isinstance(name, str) and isinstance(rate, float) and 0 <= rate < math.inf
+        for name, rate in rates.items()
+    ):
+        raise ValueError("backbone_lr does not hold learning rates")
+    return rates
 
 
 def _score_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:

@@ -16,6 +16,24 @@ def batch_norms(network: nn.Module) -> dict[str, nn.Module]:
     return {name: layer for name, layer in layers if isinstance(layer, _BatchNorm)}
 
 
+def frozen_batch_norms(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the BatchNorm layers of frozen parts, by name.
+
+    A layer is frozen if no weight of its own is trained, or, if it has none, no weight
+    of the smallest part around it that has some.
+    """
+    parts = dict(network.named_modules())
+    frozen = {}
+    for name, layer in batch_norms(network).items():
+        inner = name
+        while inner and not any(True for _ in parts[inner].parameters()):
+            inner = inner.rpartition(".")[0]
+        weights = list(parts[inner].parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            frozen[name] = layer
+    return frozen
+
+
 @contextmanager
 def statistics_of_first(network: nn.Module, n: int, n_all: int):
     """Let BatchNorm normalise all `n_all` samples by the statistics of the first `n`.
@@ -24,9 +42,12 @@ def statistics_of_first(network: nn.Module, n: int, n_all: int):
     would be without the rest of the batch. The rest is normalised as at inference, up
     to the difference of batch and running statistics; its gradient goes through the
     statistics. To normalise it with constants, or with its own statistics, costs more
-    accuracy (docs/results/defaults.md).
+    accuracy (docs/results/defaults.md). Layers in evaluation mode stay as they are:
+    they use no statistics of the batch. So does a batch that has no rest.
     """
-    layers = batch_norms(network).values()
+    layers = [layer for layer in batch_norms(network).values() if layer.training]
+    if n == n_all:
+        layers = []
     for layer in layers:
         layer.forward = partial(_normalize, layer, n, n_all)
     try:

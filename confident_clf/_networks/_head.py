@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from confident_clf._networks._trial import evaluating
+from confident_clf.modules import WrappedNetwork
 
 
 def find_head(network: nn.Module, x: Tensor) -> str:
@@ -53,6 +54,8 @@ def recorded_linears(network: nn.Module):
             calls.append((layer, args[0], output))
 
     layers = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    if isinstance(network, WrappedNetwork) and network.head is not None:
+        layers = [network.network.get_submodule(network.head)]
     handles = [layer.register_forward_hook(record) for layer in layers]
     try:
         yield calls
@@ -99,6 +102,18 @@ def _outputs_and_any_features(
     return outputs, None
 
 
+def weight_and_bias(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return weight and bias of the linear layer that makes the logits.
+
+    In the order of the network's outputs. Raises ValueError as `last_linear`.
+    """
+    layer = last_linear(network, x)
+    parts = [None if p is None else p.detach() for p in (layer.weight, layer.bias)]
+    if isinstance(network, WrappedNetwork) and network.order is not None:
+        parts = [None if part is None else part[network.order] for part in parts]
+    return tuple(parts)
+
+
 def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
     """Return the linear layer that makes the logits.
 
@@ -116,7 +131,9 @@ def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
 
 def _logits_layer(network: nn.Module, x: Tensor) -> nn.Linear | None:
     """Return the linear layer on vectors whose output is the network's, if any."""
+    wrapped = isinstance(network, WrappedNetwork)
+    forward = network.in_own_order if wrapped else network
     with recorded_linears(network) as calls:
-        logits = network(x.clone())  # the network may work in place
+        logits = forward(x.clone())  # the network may work in place
     layer, features, output = calls[-1] if calls else (None, x, None)
     return layer if output is logits and features.ndim == 2 else None

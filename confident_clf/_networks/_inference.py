@@ -2,13 +2,15 @@
 """Run a network on any number of samples, with the same result in any batch."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -20,6 +22,11 @@ SIZES_OF_ROWS = (4, 32, 1024)
 SIZES_OF_IMAGES = (2, 4, 32)
 # A linear layer on fewer rows than this rounds like no other size.
 MIN_ROWS = 4
+# A network that takes longer than this for a batch, in seconds, is tried on few others.
+_SLOW = 0.3
+
+# The sizes that were found, by network. Predicting must not change a classifier.
+_found: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
 
 
 def map_padded(
@@ -111,6 +118,34 @@ def _padded(batch: Tensor, size: int) -> Tensor:
     return torch.cat([batch, batch.new_zeros(size - len(batch), *batch.shape[1:])])
 
 
+def sizes_for(
+    network: nn.Module,
+    results: Callable[[Tensor], Tensor],
+    shape: tuple[int, ...],
+    device: str | torch.device,
+) -> tuple[int, ...] | None:
+    """Return the batch sizes for samples of this shape, (n, ...), by a trial if needed.
+
+    None means the usual size. A network is tried once; more training changes nothing,
+    as sizes depend on shapes and not on weights.
+    """
+    n, *input_shape = shape
+    found = _found.setdefault(network, {})
+    key = (*environment(device), *input_shape)
+    if key in found:
+        return found[key]
+    usual = inference_batch_size(input_shape)
+    if n == usual or (n > usual and max(_other_sizes(input_shape)) <= usual):
+        return None  # nothing could be saved but a part of the last batch
+    found[key] = sizes_that_round_alike(results, tuple(input_shape), device)
+    return found[key]
+
+
+def _other_sizes(input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the batch sizes to try besides the usual one."""
+    return SIZES_OF_ROWS if len(input_shape) == 1 else SIZES_OF_IMAGES
+
+
 def sizes_that_round_alike(
     network: Callable[[Tensor], Tensor],
     input_shape: tuple[int, ...],
@@ -120,21 +155,24 @@ def sizes_that_round_alike(
 
     Tries them on random samples. A single sample then need not be padded to a large
     batch where a small one gives the same result to the bit. The network must be in
-    evaluation mode. :func:`inference_batch_size` is always one of the sizes.
+    evaluation mode. :func:`inference_batch_size` is always one of the sizes. Of a slow
+    network only two batches of each other size are tried, so that the trial takes
+    little longer than the one large batch that a sample would be padded to.
     """
     usual = inference_batch_size(input_shape)
-    others = SIZES_OF_ROWS if len(input_shape) == 1 else SIZES_OF_IMAGES
-    sizes = sorted({*others, usual})
+    sizes = sorted({*_other_sizes(input_shape), usual})
+    generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        x = torch.rand(sizes[-1], *input_shape, device=device)
+        x = torch.rand(sizes[-1], *input_shape, generator=generator).to(device)
+        start = time.perf_counter()
         expected = torch.cat([network(part.clone()) for part in x.split(usual)])
+        n_parts = 2 if time.perf_counter() - start > _SLOW else None
 
         def rounds_alike(size):
-            n = max(size, usual)
             with _rounding(size):
-                parts = x[:n].split(size)
+                parts = x[: max(size, usual)].split(size)[:n_parts]
                 outputs = torch.cat([network(part.clone()) for part in parts])
-            return torch.equal(outputs, expected[:n])
+            return torch.equal(outputs, expected[: len(outputs)])
 
         return tuple(size for size in sizes if size == usual or rounds_alike(size))
 

@@ -8,24 +8,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from confident_clf._networks._batch_norm import batch_norms
+from confident_clf._networks._batch_norm import batch_norms, frozen_batch_norms
 from confident_clf.utils._torch import _ConvNd, _ConvTransposeNd, has_hooks
 
 # A module of anybody else may keep something from one pass for the next.
 _MODULES_WITHOUT_STATE = ("torch.nn.modules.", "confident_clf.modules.")
 
 
-def check_classifier(network: nn.Module, x: Tensor, n_classes: int) -> None:
-    """Raise ValueError unless the network returns logits, (n, n_classes).
+def check_classifier(
+    network: nn.Module, x: Tensor, n_outputs: int, n_classes: int
+) -> None:
+    """Raise ValueError unless the network returns logits, (n, n_outputs).
 
     Warns if they look like probabilities.
     """
     logits = _try("module", network, x)
-    if logits.shape != (len(x), n_classes):
+    if logits.shape != (len(x), n_outputs):
+        rejects = (
+            " and one for none of them, as ood_target is 'reject'"
+            if n_outputs > n_classes
+            else ""
+        )
+        remedy = "or set ood_target='uniform'" if rejects else "or name all classes"
         raise ValueError(
             f"module={type(network).__name__} must return logits of shape "
-            f"(n, {n_classes}), one for each class; for {len(x)} samples it returned "
-            f"shape {tuple(logits.shape)}. Give its last layer n_classes outputs."
+            f"(n, {n_outputs}), one for each class{rejects}; for {len(x)} samples it "
+            f"returned shape {tuple(logits.shape)}. Give its last layer {n_outputs} "
+            f"outputs, the n_classes that module is called with, {remedy}."
         )
     sums = logits.sum(dim=1)
     if (logits >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
@@ -59,15 +68,21 @@ def check_discriminator(network: nn.Module, x: Tensor) -> None:
 
 
 def warn_of_batch_norm(network: nn.Module) -> None:
-    """Warn if a classifier normalises over the batch, and name the layer."""
-    names = list(batch_norms(network))
+    """Warn if a classifier normalises over the batch, and name the layer.
+
+    Layers of frozen parts keep their statistics, and are left out.
+    """
+    frozen = frozen_batch_norms(network)
+    names = [name for name in batch_norms(network) if name not in frozen]
     if names:
         warnings.warn(
             f"module={type(network).__name__} has BatchNorm ({names[0]!r}"
             f"{f' and {len(names) - 1} more' if names[1:] else ''}). Its statistics "
             "come from the training samples alone, yet training with out-of-"
             "distribution samples can cost accuracy: prefer GroupNorm or no "
-            "normalisation.",
+            "normalisation. In a pretrained network, freeze the layers, as by "
+            "backbone_lr=0, and they keep the statistics they have; or set "
+            "ood_source='features' or None, which put no such samples through them.",
             UserWarning,
             stacklevel=2,
         )
@@ -84,21 +99,29 @@ def _try(role: str, network: nn.Module, x: Tensor) -> Tensor:
             f"{tuple(x.shape)}: {error}"
         ) from error
     if not isinstance(output, Tensor):
+        remedy = ""
+        if role == "module":
+            remedy = (
+                " Say where the logits are: from_trained(..., output='logits'), or "
+                "confident_clf.modules.WrappedNetwork(network, output='logits')."
+            )
         raise ValueError(
             f"{role}={type(network).__name__} must return a tensor; it returned "
-            f"{type(output).__name__}."
+            f"{type(output).__name__}.{remedy}"
         )
     return output
 
 
 @contextmanager
 def evaluating(network: nn.Module):
-    """Put a network in evaluation mode in the block, and in training mode after it."""
+    """Put a network in evaluation mode in the block, and back after it."""
+    were_training = [part for part in network.modules() if part.training]
     network.eval()
     try:
         yield network
     finally:
-        network.train()
+        for part in were_training:
+            part.training = True  # `train` would also turn on frozen layers
 
 
 def flop(network: nn.Module, x: Tensor) -> int:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from confident_clf._networks._head import (
-    last_linear,
     outputs_and_features,
     penultimate,
+    weight_and_bias,
 )
 from confident_clf._networks._inference import SIZES_OF_ROWS, map_padded
 from confident_clf.utils._tensors import as_float, as_tensor
@@ -41,7 +41,7 @@ class NetworkView:
             features = self._map(
                 lambda x: penultimate(self._module, as_float(x)),
                 X,
-                sizes=self._sizes(),
+                any_size=True,
             )
         return features.astype(np.float64)
 
@@ -56,7 +56,7 @@ class NetworkView:
             both = self._map(
                 side_by_side,
                 X,
-                sizes=self._sizes(),
+                any_size=True,
             )
         both = both.astype(np.float64)
         n_outputs = self.net.module.n_outputs
@@ -69,11 +69,11 @@ class NetworkView:
         """
         with self.net.inference(), torch.inference_mode():
             x = as_float(as_tensor(X).to(self.net.device))
-            layer = last_linear(self._module, x)
-        weight = layer.weight.detach().cpu().numpy().astype(np.float64)
-        if layer.bias is None:
+            weight, bias = weight_and_bias(self._module, x)
+        weight = weight.cpu().numpy().astype(np.float64)
+        if bias is None:
             return weight, np.zeros(len(weight))
-        return weight, layer.bias.detach().cpu().numpy().astype(np.float64)
+        return weight, bias.cpu().numpy().astype(np.float64)
 
     def gradient(self, X: np.ndarray, weights: Callable) -> np.ndarray:
         """Return the gradient of the sum of each sample's outputs times its weights.
@@ -106,15 +106,15 @@ class NetworkView:
         """The network."""
         return self.net.module_
 
-    def _map(self, function: Callable, X: np.ndarray, **options) -> np.ndarray:
-        """Return the outputs of a function of padded batches, in evaluation mode."""
+    def _map(
+        self, function: Callable, X: np.ndarray, *, any_size: bool = False, **options
+    ) -> np.ndarray:
+        """Return the outputs of a function of padded batches, in evaluation mode.
+
+        With `any_size`, of all batch sizes that round alike.
+        """
         options["pad"] = not self.fast
         with self.net.inference():
+            if any_size and not self.fast:
+                options["sizes"] = self.net.inference_sizes(X.shape)
             return map_padded(function, X, device=self.net.device, **options)
-
-    def _sizes(self) -> tuple[int, ...] | None:
-        """Return the batch sizes that round alike; None for the usual one."""
-        if self.fast:
-            return None
-        with self.net.inference():  # the number of threads counts
-            return self.net.inference_sizes()

@@ -20,6 +20,7 @@ from confident_clf._training._callbacks import look_at_batches
 from confident_clf._training._checkpoints import Checkpoints
 from confident_clf._training._compile import compiled
 from confident_clf._training._divergence import DivergenceError, check_weights, located
+from confident_clf._training._fine_tuning import warm_up
 from confident_clf._training._net import JointNet, StopTraining
 from confident_clf._training._ranks import is_first_rank, ranks_together
 from confident_clf._training._refused_callbacks import check_callbacks
@@ -76,7 +77,6 @@ def train(
         net.drawn_ = []
         if source is not None:
             source.forget_batch()
-    net.choose_inference_sizes(tuple(x.shape[1:]))
 
 
 def prepare_source(
@@ -145,7 +145,8 @@ class Run:
         net.check_training_readiness()
         for _ in range(n_epochs):
             net.notify("on_epoch_begin", **self.datasets)
-            figures = self._train_epoch()
+            with warm_up(net, len(net.history) - 1):
+                figures = self._train_epoch()
             if self.held_out:
                 self._validate()
             self._record(figures)

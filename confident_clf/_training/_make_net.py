@@ -15,6 +15,7 @@ from confident_clf._networks._trial import (
 from confident_clf._training._augment import resolve_augment
 from confident_clf._training._callbacks import own_callbacks
 from confident_clf._training._compile import resolve_compile
+from confident_clf._training._fine_tuning import fine_tune
 from confident_clf._training._net import JointNet
 from confident_clf._training._optim import adamw
 from confident_clf._training._ranks import is_first_rank
@@ -34,13 +35,20 @@ def make_net(clf, X: np.ndarray, regime, device: torch.device) -> JointNet:
     factory = ClassifierFactory(module, clf.input_shape_, n_outputs)
     net = new_net(clf, factory, regime, device).initialize()
     few = as_tensor(X[:4].copy().reshape(-1, *clf.input_shape_))
-    few = as_float(few).to(device)
-    check_classifier(net.module_, few, n_outputs)
-    prefer_channels_last(net.module_, few)
-    work = flop(net.module_, few) / len(few)
+    try_net(net, few, clf, device)
+    fine_tune(net, as_float(few).to(device), clf.backbone_lr, clf.head_epochs)
     if source is not None and source.makes_inputs:
         warn_of_batch_norm(net.module_)
-    return net.set_params(
+    return net
+
+
+def try_net(net: JointNet, few: torch.Tensor, clf, device: torch.device) -> None:
+    """Try the classifier of a net on a few samples, and set how it computes."""
+    few = as_float(few).to(device)
+    check_classifier(net.module_, few, net.module.n_outputs, len(clf.classes_))
+    prefer_channels_last(net.module_, few)
+    work = flop(net.module_, few) / len(few)
+    net.set_params(
         bfloat16=use_bfloat16(clf.precision, device, work),
         single_thread=is_small(device, work * clf.batch_size),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -16,19 +17,19 @@ from skorch.utils import get_map_location, to_tensor
 from torch import Tensor
 from torch.nn import functional as F
 
-from confident_clf._networks._batch_norm import statistics_of_first
-from confident_clf._networks._head import all_results, recorded_inputs
-from confident_clf._networks._inference import (
-    environment,
-    map_padded,
-    sizes_that_round_alike,
+from confident_clf._networks._batch_norm import (
+    frozen_batch_norms,
+    statistics_of_first,
 )
+from confident_clf._networks._head import all_results, recorded_inputs
+from confident_clf._networks._inference import map_padded, sizes_for
 from confident_clf._networks._trial import has_parametrizations, keeps_nothing
 from confident_clf._training._callbacks import (
     QuietPrintLog,
     any_overrides,
     shared_parts,
 )
+from confident_clf._training._fine_tuning import in_groups, keep_rates
 from confident_clf._training._optim import descend
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.scores._logits import class_logits
@@ -74,6 +75,8 @@ class JointNet(ClassifierMixin, NeuralNet):
         Whether the networks are too small for more than one thread.
     dynamo : dict or None, default=None
         Options of torch.compile; None trains without it.
+    head_epochs : int, default=0
+        In how many epochs, the first ones, only the last linear layer is trained.
     **kwargs
         Parameters of :class:`skorch.NeuralNet`.
     """
@@ -90,6 +93,7 @@ class JointNet(ClassifierMixin, NeuralNet):
         bfloat16=False,
         single_thread=False,
         dynamo=None,
+        head_epochs=0,
         **kwargs,
     ):
         # skorch refuses torch objects that are set after its own constructor.
@@ -101,6 +105,7 @@ class JointNet(ClassifierMixin, NeuralNet):
         self.bfloat16 = bfloat16
         self.single_thread = single_thread
         self.dynamo = dynamo
+        self.head_epochs = head_epochs
         super().__init__(
             module, criterion=torch.nn.CrossEntropyLoss, train_split=None, **kwargs
         )
@@ -110,8 +115,23 @@ class JointNet(ClassifierMixin, NeuralNet):
         super().initialize_module()
         if self.source is not None:
             self.source_ = clone(self.source)
-        self.inference_sizes_ = None, None
+        self.part_rates_ = {}  # learning rates of weights that have their own, by name
         self.drawn_ = []  # batches of OOD samples for the next steps of an epoch
+        return self
+
+    def get_params_for_optimizer(self, prefix, named_parameters):
+        """Return the groups of weights, and the options of the optimizer."""
+        named = list(named_parameters)
+        args, kwargs = super().get_params_for_optimizer(prefix, named)
+        if self.part_rates_:
+            args = (in_groups(named, self.part_rates_),)
+        return args, kwargs
+
+    def set_params(self, **params):
+        """Set parameters; parts with a learning rate of their own keep it."""
+        super().set_params(**params)
+        if self.initialized_:
+            keep_rates(self.optimizer_)
         return self
 
     def initialize_callbacks(self):
@@ -124,6 +144,13 @@ class JointNet(ClassifierMixin, NeuralNet):
     def _default_callbacks(self):
         """Return skorch's, without those that collect the losses of every batch."""
         return [("epoch_timer", EpochTimer()), ("print_log", QuietPrintLog())]
+
+    def _set_training(self, training=True):
+        """Set the mode of the networks; frozen BatchNorm keeps its statistics."""
+        super()._set_training(training)
+        if training:
+            for layer in frozen_batch_norms(self.module_).values():
+                layer.eval()
 
     def notify(self, method_name, **kwargs):
         """Call the callbacks; one that raises KeyboardInterrupt ends the training.
@@ -358,18 +385,32 @@ class JointNet(ClassifierMixin, NeuralNet):
                 torch.inference_mode()(lambda batch: self.module_(as_float(batch))),
                 x,
                 device=self.device,
-                sizes=self.inference_sizes() if pad else None,
+                sizes=self.inference_sizes(x.shape) if pad else None,
                 workers=workers,
                 pad=pad,
             )
 
-    def inference_sizes(self) -> tuple[int, ...] | None:
-        """Return the batch sizes that round alike, if they are known for here."""
-        known_for, sizes = self.inference_sizes_
-        return sizes if environment(self.device) == known_for else None
+    def inference_sizes(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the batch sizes that round alike here, for samples of a shape.
+
+        They are looked for when they are first needed: that takes a few passes. To be
+        called in `inference`.
+        """
+        network = partial(all_results, self.module_)
+        return sizes_for(self.module_, network, shape, self.device)
 
     def sample(self, n: int) -> np.ndarray:
-        """Return `n` samples of the source, (n, *input_shape) float32."""
+        """Return `n` samples of the source, (n, *input_shape) float32.
+
+        Raises ValueError if there is no source, or `n` is not positive.
+        """
+        if not (isinstance(n, Integral) and n >= 1):
+            raise ValueError(f"n must be a positive integer; got {n!r}.")
+        if self.source is None:
+            raise ValueError(
+                "There is nothing to sample from: the classifier was fitted with "
+                "ood_source=None. Fit it with another source, such as 'joint'."
+            )
         with self.inference(), torch.inference_mode():
             return self.source_.sample(n).cpu().numpy()
 
@@ -378,18 +419,6 @@ class JointNet(ClassifierMixin, NeuralNet):
         can_share = self.single_thread and keeps_nothing(self.module_)
         # Each layer's call takes Python's lock: more than 8 threads would only wait.
         return min(torch.get_num_threads(), 8) if can_share else 1
-
-    def choose_inference_sizes(self, input_shape: tuple[int, ...]) -> None:
-        """Find the batch sizes that round alike here, unless they are known.
-
-        They depend on shapes, not on weights: more training changes nothing.
-        """
-        here = environment(self.device)
-        if self.inference_sizes_[0] != here:
-            self._set_training(False)
-            network = partial(all_results, self.module_)
-            sizes = sizes_that_round_alike(network, input_shape, self.device)
-            self.inference_sizes_ = here, sizes
 
     def get_iterator(self, dataset, training=False):
         """Return batches in order, for skorch's `forward`.

@@ -5,6 +5,7 @@ from confident_clf.modules._conv import SmallConvNet
 from confident_clf.modules._dcgan import DCDiscriminator, DCGenerator
 from confident_clf.modules._mlp import MLP, MLPDiscriminator, MLPGenerator
 from confident_clf.modules._vgg import VGG
+from confident_clf.modules._wrapped import WrappedNetwork
 
 __all__ = [
     "MLP",
@@ -14,4 +15,5 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "SmallConvNet",
+    "WrappedNetwork",
 ]

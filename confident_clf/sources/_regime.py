@@ -3,6 +3,8 @@
 
 from typing import NamedTuple
 
+from torch import nn
+
 from confident_clf.sources._make_source import make_source
 from confident_clf.sources._source import OODSource
 from confident_clf.utils._params import is_auto, resolve_beta
@@ -28,6 +30,8 @@ def make_regime(clf, input_shape: tuple[int, ...]) -> Regime:
     out of range.
     """
     automatic, is_row = is_auto(clf.ood_source), len(input_shape) == 1
+    # A network that is there already has no logit to reject with.
+    can_reject = not isinstance(clf.module, nn.Module)
     options = {
         "generator": clf.generator,
         "discriminator": clf.discriminator,
@@ -39,7 +43,7 @@ def make_regime(clf, input_shape: tuple[int, ...]) -> Regime:
         "lr_schedule": clf.lr_schedule,
     }
     source = _AUTO_SOURCES["images" if len(input_shape) == 3 else "others"]
-    target = "reject" if automatic and is_row else "uniform"
+    target = "reject" if automatic and is_row and can_reject else "uniform"
     return Regime(
         make_source(source if automatic else clf.ood_source, options),
         resolve_beta(clf.beta, clf.ood_source),

@@ -6,7 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from confident_clf._networks._batch_norm import batch_norms, statistics_of_first
+from confident_clf._networks._batch_norm import (
+    batch_norms,
+    frozen_batch_norms,
+    statistics_of_first,
+)
 
 LAYERS = [
     (lambda: nn.BatchNorm1d(3), (3,)),
@@ -77,3 +81,40 @@ def test_names():
     """Check which layers count as BatchNorm."""
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.GroupNorm(1, 2))
     assert list(batch_norms(network)) == ["1"]
+
+
+def test_a_batch_without_the_rest_goes_through_torch():
+    """Check outputs and statistics to the bit, where all samples are the first."""
+    torch.manual_seed(0)
+    layer, plain, x = nn.BatchNorm1d(3), nn.BatchNorm1d(3), torch.randn(8, 3)
+    with statistics_of_first(layer, 8, 8):
+        assert "forward" not in vars(layer)
+        got = layer(x)
+    assert torch.equal(got, plain(x))
+    assert torch.equal(layer.running_var, plain.running_var)
+
+
+def test_frozen_layers():
+    """Check which layers are found: by their weights, or by those around them."""
+    network = nn.ModuleDict(
+        {
+            "frozen": nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)),
+            "mixed": nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)),
+            "free": nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)),
+            "bare": nn.BatchNorm1d(2, affine=False),
+        }
+    )
+    network["frozen"].requires_grad_(False)
+    network["mixed"][1].requires_grad_(False)
+    assert list(frozen_batch_norms(network)) == ["frozen.1", "mixed.1"]
+    assert list(frozen_batch_norms(nn.BatchNorm1d(2, affine=False))) == []
+    assert len(frozen_batch_norms(network.requires_grad_(False))) == 4
+
+
+def test_frozen_layers_normalise_the_rest_as_at_inference():
+    """Check a layer in evaluation mode inside of a batch with a rest."""
+    layer, x = nn.BatchNorm1d(3).eval(), torch.randn(8, 3)
+    expected = layer(x)
+    with statistics_of_first(layer, 5, 8):
+        assert torch.equal(layer(x), expected)
+    assert torch.equal(layer.running_mean, torch.zeros(3))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from confident_clf import ConfidentClassifier
+from confident_clf._networks import _inference
 from confident_clf._networks._inference import (
     _batches,
     inference_batch_size,
@@ -54,27 +55,65 @@ def test_only_sizes_that_give_the_same_bits(alike, expected):
     assert sizes_that_round_alike(network, (1, 8, 8), "cpu") == expected
 
 
-def test_another_number_of_threads_has_one_size():
-    """Check that logits stay the same where rounding may have changed."""
+def test_each_number_of_threads_is_tried_once():
+    """Check that sizes are found where they are needed, and then known."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 3
-    clf = ConfidentClassifier(ood_source=None, max_epochs=1).fit(X, y)
+    clf = ConfidentClassifier(ood_source=None, max_epochs=1, method="msp").fit(X, y)
     clf.net_.single_thread = False
-    (_, _, n_threads, _), sizes = clf.net_.inference_sizes_
-    assert n_threads == torch.get_num_threads() and sizes[-1] == 1024
     seen = []
     clf.net_.module_.register_forward_pre_hook(
         lambda _, args: seen.append(len(args[0]))
     )
-    clf.predict(X[:1])
-    assert seen == [sizes[0]]
-    seen.clear()
-    torch.set_num_threads(n_threads + 1)
+    n_threads = torch.get_num_threads()
     try:
-        clf.predict(X[:1])
+        for n in (n_threads, n_threads + 1):
+            torch.set_num_threads(n)
+            with clf.net_.inference():
+                sizes = clf.net_.inference_sizes((1, 5))
+            assert seen[0] == sizes[-1] == 1024  # a trial
+            seen.clear()
+            clf.predict(X[:1])
+            assert seen == [sizes[0]]
+            seen.clear()
     finally:
         torch.set_num_threads(n_threads)
-    assert seen == [1024]
+
+
+class Counting(torch.nn.Module):
+    """A network for images that keeps the size of each batch in evaluation mode."""
+
+    def __init__(self, input_shape, n_classes):
+        super().__init__()
+        self.layer = torch.nn.Linear(64, n_classes)
+        self.seen = []
+
+    def forward(self, x):
+        if not self.training:
+            self.seen.append(len(x))
+        return self.layer(x.flatten(1))
+
+
+def test_fit_does_not_look_for_sizes():
+    """Check that the trial waits for a small batch; large ones need none."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((128, 1, 8, 8)).astype(np.float32), np.arange(128) % 2
+    clf = ConfidentClassifier(Counting, ood_source=None, max_epochs=1, method="msp")
+    seen = clf.fit(X, y).net_.module_.seen
+    assert max(seen, default=0) <= 4  # the few rows that it is tried on
+    seen.clear()
+    clf.predict(X)
+    assert seen == [128]
+    clf.predict(X[:3])
+    assert {2, 4, 32, 128} == set(seen)
+
+
+def test_a_slow_network_is_tried_on_few_batches(monkeypatch):
+    """Check how many samples the trial takes of a slow network: 2 of each size."""
+    monkeypatch.setattr(_inference, "_SLOW", -1.0)
+    network = Counting((1, 8, 8), 2).eval()
+    sizes = sizes_that_round_alike(network, (1, 8, 8), "cpu")
+    assert sorted(network.seen) == [2, 2, 4, 4, 32, 32, 128] and sizes[-1] == 128
 
 
 def test_results_are_those_of_the_network():

@@ -9,7 +9,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from confident_clf import ConfidentClassifier
-from confident_clf._networks._trial import flop, keeps_nothing, prefer_channels_last
+from confident_clf._networks._trial import (
+    evaluating,
+    flop,
+    keeps_nothing,
+    prefer_channels_last,
+)
 from confident_clf.modules import MLP, DCDiscriminator, DCGenerator, SmallConvNet
 
 X, Y = load_digits(return_X_y=True)
@@ -103,3 +108,11 @@ def test_layout():
         torch.testing.assert_close(network.eval()(x), before, rtol=1e-4, atol=1e-5)
     clf = ConfidentClassifier(Viewing, max_epochs=1).fit(IMAGES, Y)
     assert clf.score(IMAGES, Y) > 0.2
+
+
+def test_each_layer_gets_its_mode_back():
+    """Check a part that was in evaluation mode before the trial."""
+    network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
+    with evaluating(network):
+        assert not any(part.training for part in network.modules())
+    assert [part.training for part in network.modules()] == [True, True, False]

@@ -209,10 +209,17 @@ def test_cuda_where_there_is_none(monkeypatch):
         fast(device=f"cuda:{index}").fit(ROWS, LABELS)
 
 
-def test_a_module_instance_is_refused():
-    """Check that an instance, which is callable too, is not called by mistake."""
-    with pytest.raises(TypeError, match=r"an instance of Linear\. Pass its class"):
-        fast(module=torch.nn.Linear(4, 2)).fit(ROWS, LABELS)
+class Locked(torch.nn.Linear):
+    """A network that cannot be copied."""
+
+    def __deepcopy__(self, memo):
+        raise RuntimeError("it holds a lock")
+
+
+def test_a_network_that_cannot_be_copied():
+    """Check that a network is not trained in place instead, and what the error says."""
+    with pytest.raises(TypeError, match=r"Locked .* it holds a lock\. Pass its class"):
+        fast(module=Locked(4, 2)).fit(ROWS, LABELS)
 
 
 class Softmax(torch.nn.Sequential):
