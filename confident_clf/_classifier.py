@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from confident_clf._networks._network_params import bind_network_params
 from confident_clf._networks._view import NetworkView
+from confident_clf._plan import plan_fit
 from confident_clf._samples import (
     SampleFormat,
     check_same_classes,
@@ -38,12 +39,11 @@ from confident_clf._training._fit import train
 from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
 from confident_clf._training._ranks import shared_seed
-from confident_clf._training._schedules import SCHEDULES, resolve_schedule
+from confident_clf._training._schedules import SCHEDULES
 from confident_clf._validation import (
     NOTHING,
     Validation,
     check_validation,
-    hold_back,
 )
 from confident_clf.scores import OODScore
 from confident_clf.scores._logits import class_logits
@@ -56,7 +56,6 @@ from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._guard import pinned
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
-from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._unchanged import unchanged_on_error
 
 
@@ -643,15 +642,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         make_score(self.method).check(self._view(net), few)
         try:
             with one_thread(net.single_thread):
-                X_train, y_train, plan = self._plan(X, y, validation, one_pass)
-                train(
-                    net,
-                    to_tensor(X_train, self.input_shape_),
-                    as_tensor(y_train),
-                    to_tensor(X_ood, self.input_shape_),
-                    checkpoints=checkpoints,
-                    **plan,
-                )
+                x_ood = to_tensor(X_ood, self.input_shape_)
+                x_train, y_train, options = plan_fit(self, X, y, validation, one_pass)
+                train(net, x_train, y_train, x_ood, checkpoints=checkpoints, **options)
         except DivergenceError as error:
             if net.history:
                 self._keep(net, X, y)
@@ -661,24 +654,6 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         if not one_pass:
             warn_of_few_steps(net.history)
             warn_of_collapse(net.history)
-
-    def _plan(self, X, y, validation, one_pass):
-        """Return the rows to train on, their labels, and for how long to train."""
-        if one_pass:
-            return X, y, {"epochs": 1}
-        plan = {
-            "epochs": self.max_epochs,
-            "lr_schedule": resolve_schedule(self.lr_schedule),
-        }
-        X_val, y_val, groups = validation
-        if self.early_stopping:
-            plan["patience"] = self.n_iter_no_change
-            if X_val is None:
-                train, valid = hold_back(y, self.validation_fraction, groups)
-                X, X_val, y, y_val = X[train], X[valid], y[train], y[valid]
-        if X_val is not None:
-            plan["valid"] = to_tensor(X_val, self.input_shape_), as_tensor(y_val)
-        return X, y, plan
 
     def _keep(self, net, X, y):
         """Keep the trained net, and fit the method's score on the training samples."""

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "_betas": {"utils"},
     "_classifier": {
         "_networks",
+        "_plan",
         "_samples",
         "_trained",
         "_training",
@@ -53,6 +54,7 @@ MAY_IMPORT = {
     },
     "_networks": {"modules", "utils"},
     "_persistence": {"_files", "_version", "utils"},
+    "_plan": {"_samples", "_training", "_validation", "utils"},
     "_samples": {"utils"},
     "_search": {
         "_betas",
