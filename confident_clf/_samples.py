@@ -132,6 +132,8 @@ def learn_format(estimator, X) -> None:
     if names is not None:
         estimator.feature_names_in_ = names
     known = estimator._format
+    # One batch of a data set may be darker than the others.
+    estimator._format = known._replace(pixels=None)
     X = validate_samples(estimator, X)
     if known.pixels is not None:
         estimator._format = known.widened(X)

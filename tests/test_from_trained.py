@@ -322,6 +322,16 @@ def test_samples_have_the_units_of_fit_method(network):
         clf.predict(X * 16)
 
 
+def test_batches_may_differ_in_brightness(network):
+    """Check that the units are those of all batches, without a warning on the way."""
+    dark_first = np.concatenate([X[:60] / 50, X[60:120]])
+    data = TensorDataset(torch.tensor(dark_first), torch.tensor(Y[:120]))
+    clf = from_trained(network, classes=4, method="knn")
+    clf.fit_method(DataLoader(data, 20))
+    assert clf._format.pixels.high == 1.0
+    clf.predict(X)
+
+
 def test_rows_of_a_table():
     """Check names of columns, and rows that are images."""
     pandas = pytest.importorskip("pandas")
