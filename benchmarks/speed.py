@@ -15,6 +15,7 @@ import argparse
 import subprocess
 import sys
 import warnings
+from copy import copy
 from functools import partial
 from pathlib import Path
 
@@ -26,13 +27,14 @@ from loops import Textbook, dcgan, epoch_of, images, plain_epoch, textbook
 from machine import gpu, profile
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
-from timing import compare
+from timing import alternate, compare
 from torch import nn
 from torch.nn import functional as F
 
-from confident_clf import ConfidentClassifier, ConfidentClassifierCV
+from confident_clf import ConfidentClassifier, ConfidentClassifierCV, OODDetector
 from confident_clf.metrics import ood_report
 from confident_clf.modules import (
     MLP,
@@ -201,6 +203,82 @@ def _floats(shape, n):
     return X.astype(np.float32) / 255, y
 
 
+# --- one sample, as a server gets it --------------------------------------------------
+
+# name -> side of the images; None means our default networks
+SERVED = {
+    "resnet18": 224,
+    "resnet50": 224,
+    "mobilenet_v3_small": 224,
+    "efficientnet_b0": 224,
+    "convnext_tiny": 224,
+    "vit_b_16": 224,
+    "squeezenet1_1": 224,
+    "shufflenet_v2_x0_5": 224,
+    "default, 3x32x32": 32,
+    "default, 20 features": None,
+}
+
+
+def serve(args):
+    """One sample on one thread: our decision, the bare network, and pytorch-ood."""
+    from pytorch_ood.detector import EnergyBased
+
+    torch.set_num_threads(1)
+    rows = []
+    for name, side in SERVED.items():
+        module = None if name.startswith("default") else partial(_torchvision, name)
+        X, y = _rows(16) if side is None else _floats((3, side, side), 16)
+        y = y % 2
+        clf = ConfidentClassifier(
+            module, ood_source=None, batch_size=8, max_epochs=1, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clf.fit(X, y)
+        detectors = {}
+        for inference in ("fast", "exact"):
+            frozen = FrozenEstimator(copy(clf).set_params(inference=inference))
+            detectors[inference] = OODDetector(frozen, target_tpr=0.9).fit(X, y)
+        network, one = clf.net_.module_.eval(), X[:1]
+        x = torch.from_numpy(one)
+        energy = torch.inference_mode()(EnergyBased(network).predict)
+        sides = {
+            "bare network": bare(network, x, 1),
+            "pytorch-ood, EnergyBased": partial(energy, x),
+            "clf.predict, fast": partial(detectors["fast"].estimator.predict, one),
+            "detector.predict, fast": partial(detectors["fast"].predict, one),
+            "detector.decide, fast": partial(detectors["fast"].decide, one),
+            "detector.predict, exact": partial(detectors["exact"].predict, one),
+        }
+        repeats = min(args.repeats, 5) if name == "resnet50" else 4 * args.repeats
+        rows += compare(f"serve, one of {name}", sides, repeats, "ms")
+    X, y = _rows(100_000)
+    clf = ConfidentClassifier(
+        ood_source=None, method="msp", max_epochs=1, inference="fast", random_state=0
+    ).fit(X[:200], y[:200])
+    network, x = clf.net_.module_.eval(), torch.from_numpy(X)
+    sizes = (256, 1024, 4096, 16384)
+    times = alternate({n: bare(network, x, n) for n in sizes}, 5)
+    best = min(sizes, key=lambda n: np.median(times[n]))
+    sides = {
+        f"bare network, batches of {best}": bare(network, x, best),
+        "predict_proba, fast": partial(clf.predict_proba, X),
+        "predict_proba, exact": partial(
+            copy(clf).set_params(inference="exact").predict_proba, X
+        ),
+    }
+    rows += compare("serve, 100,000 x 20", sides, 2 * args.repeats, "ms")
+    torch.set_num_threads(args.threads)
+    return rows
+
+
+def _torchvision(name, input_shape, n_classes):
+    import torchvision
+
+    return getattr(torchvision.models, name)(num_classes=n_classes)
+
+
 # --- memory, metrics, growth, searches ------------------------------------------------
 
 
@@ -348,6 +426,7 @@ SECTIONS = {
     "price": joint_price,
     "small": small,
     "predict": predict,
+    "serve": serve,
     "memory": memory,
     "metrics": metrics,
     "growth": growth,
