@@ -222,55 +222,68 @@ SERVED = {
 
 def serve(args):
     """One sample on one thread: our decision, the bare network, and pytorch-ood."""
-    from pytorch_ood.detector import EnergyBased
-
     torch.set_num_threads(1)
     rows = []
-    for name, side in SERVED.items():
-        module = None if name.startswith("default") else partial(_torchvision, name)
-        X, y = _rows(16) if side is None else _floats((3, side, side), 16)
-        y = y % 2
-        clf = ConfidentClassifier(
-            module, ood_source=None, batch_size=8, max_epochs=1, random_state=0
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            clf.fit(X, y)
-        detectors = {}
-        for inference in ("fast", "exact"):
-            frozen = FrozenEstimator(copy(clf).set_params(inference=inference))
-            detectors[inference] = OODDetector(frozen, target_tpr=0.9).fit(X, y)
-        network, one = clf.net_.module_.eval(), X[:1]
-        x = torch.from_numpy(one)
-        energy = torch.inference_mode()(EnergyBased(network).predict)
-        sides = {
-            "bare network": bare(network, x, 1),
-            "pytorch-ood, EnergyBased": partial(energy, x),
-            "clf.predict, fast": partial(detectors["fast"].estimator.predict, one),
-            "detector.predict, fast": partial(detectors["fast"].predict, one),
-            "detector.decide, fast": partial(detectors["fast"].decide, one),
-            "detector.predict, exact": partial(detectors["exact"].predict, one),
-        }
-        repeats = min(args.repeats, 5) if name == "resnet50" else 4 * args.repeats
-        rows += compare(f"serve, one of {name}", sides, repeats, "ms")
-    X, y = _rows(100_000)
+    for name in args.networks:
+        rows += serve_many(args) if name == "many rows" else serve_one(name, args)
+    torch.set_num_threads(args.threads)
+    return rows
+
+
+def serve_one(name, args):
+    """One sample through one network."""
+    from pytorch_ood.detector import EnergyBased
+
+    side = SERVED[name]
+    module = None if name.startswith("default") else partial(_torchvision, name)
+    X, _ = _rows(16) if side is None else _floats((3, side, side), 16)
     clf = ConfidentClassifier(
+        module, ood_source=None, batch_size=8, max_epochs=1, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that 16 samples in an epoch are few
+        clf.fit(X, np.arange(16) % 2)
+    fast, exact = (copy(clf).set_params(inference=i) for i in ("fast", "exact"))
+    calibrated, to_pad = (
+        OODDetector(FrozenEstimator(each), target_tpr=0.9).fit(X, np.arange(16) % 2)
+        for each in (fast, exact)
+    )
+    network, one = clf.net_.module_.eval(), X[:1]
+    x = torch.from_numpy(one)
+    sides = {
+        "bare network": bare(network, x, 1),
+        "pytorch-ood, EnergyBased": partial(
+            torch.inference_mode()(EnergyBased(network).predict), x
+        ),
+        "clf.predict, fast": partial(fast.predict, one),
+        "detector.predict, fast": partial(calibrated.predict, one),
+        "detector.decide, fast": partial(calibrated.decide, one),
+    }
+    rows = compare(f"serve, one of {name}", sides, 4 * args.repeats, "ms")
+    sides = {
+        "bare network": bare(network, x, 1),
+        "detector.predict, exact": partial(to_pad.predict, one),
+    }
+    return rows + compare(f"serve, one of {name}, exact", sides, args.repeats, "ms")
+
+
+def serve_many(args):
+    """100,000 rows, against the bare network at its best batch size."""
+    X, y = _rows(100_000)
+    fast = ConfidentClassifier(
         ood_source=None, method="msp", max_epochs=1, inference="fast", random_state=0
     ).fit(X[:200], y[:200])
-    network, x = clf.net_.module_.eval(), torch.from_numpy(X)
+    exact = copy(fast).set_params(inference="exact")
+    network, x = fast.net_.module_.eval(), torch.from_numpy(X)
     sizes = (256, 1024, 4096, 16384)
     times = alternate({n: bare(network, x, n) for n in sizes}, 5)
     best = min(sizes, key=lambda n: np.median(times[n]))
     sides = {
         f"bare network, batches of {best}": bare(network, x, best),
-        "predict_proba, fast": partial(clf.predict_proba, X),
-        "predict_proba, exact": partial(
-            copy(clf).set_params(inference="exact").predict_proba, X
-        ),
+        "predict_proba, fast": partial(fast.predict_proba, X),
+        "predict_proba, exact": partial(exact.predict_proba, X),
     }
-    rows += compare("serve, 100,000 x 20", sides, 2 * args.repeats, "ms")
-    torch.set_num_threads(args.threads)
-    return rows
+    return compare("serve, 100,000 x 20", sides, 4 * args.repeats, "ms")
 
 
 def _torchvision(name, input_shape, n_classes):
@@ -476,6 +489,10 @@ def main():
     parser.add_argument("--steps", type=int, default=3, help="batches in an epoch")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rows", type=int, default=50_000, help="images, for gpu")
+    names = [*SERVED, "many rows"]
+    parser.add_argument(
+        "--networks", nargs="+", default=names, choices=names, help="for serve"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
