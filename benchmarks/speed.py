@@ -15,6 +15,7 @@ import argparse
 import subprocess
 import sys
 import warnings
+from copy import copy
 from functools import partial
 from pathlib import Path
 
@@ -26,13 +27,14 @@ from loops import Textbook, dcgan, epoch_of, images, plain_epoch, textbook
 from machine import gpu, profile
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
-from timing import compare
+from timing import alternate, compare
 from torch import nn
 from torch.nn import functional as F
 
-from confident_clf import ConfidentClassifier, ConfidentClassifierCV
+from confident_clf import ConfidentClassifier, ConfidentClassifierCV, OODDetector
 from confident_clf.metrics import ood_report
 from confident_clf.modules import (
     MLP,
@@ -201,6 +203,95 @@ def _floats(shape, n):
     return X.astype(np.float32) / 255, y
 
 
+# --- one sample, as a server gets it --------------------------------------------------
+
+# name -> side of the images; None means our default networks
+SERVED = {
+    "resnet18": 224,
+    "resnet50": 224,
+    "mobilenet_v3_small": 224,
+    "efficientnet_b0": 224,
+    "convnext_tiny": 224,
+    "vit_b_16": 224,
+    "squeezenet1_1": 224,
+    "shufflenet_v2_x0_5": 224,
+    "default, 3x32x32": 32,
+    "default, 20 features": None,
+}
+
+
+def serve(args):
+    """One sample on one thread: our decision, the bare network, and pytorch-ood."""
+    torch.set_num_threads(1)
+    rows = []
+    for name in args.networks:
+        rows += serve_many(args) if name == "many rows" else serve_one(name, args)
+    torch.set_num_threads(args.threads)
+    return rows
+
+
+def serve_one(name, args):
+    """One sample through one network."""
+    from pytorch_ood.detector import EnergyBased
+
+    side = SERVED[name]
+    module = None if name.startswith("default") else partial(_torchvision, name)
+    X, _ = _rows(16) if side is None else _floats((3, side, side), 16)
+    clf = ConfidentClassifier(
+        module, ood_source=None, batch_size=8, max_epochs=1, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that 16 samples in an epoch are few
+        clf.fit(X, np.arange(16) % 2)
+    fast, exact = (copy(clf).set_params(inference=i) for i in ("fast", "exact"))
+    calibrated, to_pad = (
+        OODDetector(FrozenEstimator(each), target_tpr=0.9).fit(X, np.arange(16) % 2)
+        for each in (fast, exact)
+    )
+    network, one = clf.net_.module_.eval(), X[:1]
+    x = torch.from_numpy(one)
+    sides = {
+        "bare network": bare(network, x, 1),
+        "pytorch-ood, EnergyBased": partial(
+            torch.inference_mode()(EnergyBased(network).predict), x
+        ),
+        "clf.predict, fast": partial(fast.predict, one),
+        "detector.predict, fast": partial(calibrated.predict, one),
+        "detector.decide, fast": partial(calibrated.decide, one),
+    }
+    rows = compare(f"serve, one of {name}", sides, 4 * args.repeats, "ms")
+    sides = {
+        "bare network": bare(network, x, 1),
+        "detector.predict, exact": partial(to_pad.predict, one),
+    }
+    return rows + compare(f"serve, one of {name}, exact", sides, args.repeats, "ms")
+
+
+def serve_many(args):
+    """100,000 rows, against the bare network at its best batch size."""
+    X, y = _rows(100_000)
+    fast = ConfidentClassifier(
+        ood_source=None, method="msp", max_epochs=1, inference="fast", random_state=0
+    ).fit(X[:200], y[:200])
+    exact = copy(fast).set_params(inference="exact")
+    network, x = fast.net_.module_.eval(), torch.from_numpy(X)
+    sizes = (256, 1024, 4096, 16384)
+    times = alternate({n: bare(network, x, n) for n in sizes}, 5)
+    best = min(sizes, key=lambda n: np.median(times[n]))
+    sides = {
+        f"bare network, batches of {best}": bare(network, x, best),
+        "predict_proba, fast": partial(fast.predict_proba, X),
+        "predict_proba, exact": partial(exact.predict_proba, X),
+    }
+    return compare("serve, 100,000 x 20", sides, 4 * args.repeats, "ms")
+
+
+def _torchvision(name, input_shape, n_classes):
+    import torchvision
+
+    return getattr(torchvision.models, name)(num_classes=n_classes)
+
+
 # --- memory, metrics, growth, searches ------------------------------------------------
 
 
@@ -348,6 +439,7 @@ SECTIONS = {
     "price": joint_price,
     "small": small,
     "predict": predict,
+    "serve": serve,
     "memory": memory,
     "metrics": metrics,
     "growth": growth,
@@ -397,6 +489,10 @@ def main():
     parser.add_argument("--steps", type=int, default=3, help="batches in an epoch")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rows", type=int, default=50_000, help="images, for gpu")
+    names = [*SERVED, "many rows"]
+    parser.add_argument(
+        "--networks", nargs="+", default=names, choices=names, help="for serve"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

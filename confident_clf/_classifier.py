@@ -192,7 +192,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         How samples go through the network in predictions. "exact": a sample has the
         same results to the bit in every batch. For many networks that takes padding,
         and one sample can then take as long as 32. "fast": no padding, so one sample
-        takes as long as through the bare network. Its results may be rounded
+        takes little longer than through the bare network. Its results may be rounded
         differently alone than in a batch, as those of any network. It may be set after
         `fit`.
     callbacks : list of skorch callbacks or None, default=None

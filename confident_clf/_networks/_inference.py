@@ -48,7 +48,10 @@ def map_padded(
     Without `pad` a batch has as many rows as there are: one sample takes no longer than
     through the bare network, but may be rounded differently alone than among others.
     """
-    sizes = sizes or (inference_batch_size(array.shape[1:]),)
+    usual = inference_batch_size(array.shape[1:])
+    if not pad and array.ndim == 2:
+        usual = max(usual, SIZES_OF_ROWS[-1])  # nothing is lost by a large one
+    sizes = sizes or (usual,)
 
     def on_batch(batch):
         start, size = batch

@@ -369,7 +369,12 @@ class JointNet(ClassifierMixin, NeuralNet):
     @contextmanager
     def inference(self):
         """Put the networks in evaluation mode, with as many threads as they need."""
-        self._set_training(False)
+        networks = (
+            [self.module_] if self.source is None else [self.module_, self.source_]
+        )
+        # To look is faster than to set, and one sample of a small network notices.
+        if any(layer.training for part in networks for layer in part.modules()):
+            self._set_training(False)
         with one_thread(self.single_thread):
             yield
 

@@ -8,12 +8,12 @@ from a forked child of a server. What we compute must not depend on it.
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import cache, wraps
 from threading import Lock
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from confident_clf.utils._errstate import USUAL
 
@@ -25,6 +25,7 @@ def _after_fork():
     """Note that this process is a forked child."""
     global _is_forked_child
     _is_forked_child = True
+    _libraries.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -89,13 +90,19 @@ class _DefaultDtype:
 _float32 = _DefaultDtype()
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries with threads of their own: to find them takes 2 ms."""
+    return ThreadpoolController()
+
+
 @contextmanager
 def _one_thread_everywhere():
     """Let torch, and every other user of OpenMP, work in this thread alone."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1, user_api="openmp"):
+        with _libraries().limit(limits=1, user_api="openmp"):
             yield
     finally:
         torch.set_num_threads(n_threads)
