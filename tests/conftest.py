@@ -39,6 +39,13 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_report_header():
+    """Say which GPU tests run."""
+    if torch.cuda.is_available():
+        return f"GPU: {torch.cuda.get_device_name()}; the pretended ones are left out"
+    return "GPU: none here; tests/gpu runs on pretended ones, without its smoke test"
+
+
 def pytest_configure(config):
     """Move the seeds of scikit-learn's estimator checks, if asked."""
     shift = config.getoption("--seed-shift")

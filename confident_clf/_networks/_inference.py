@@ -47,6 +47,8 @@ def map_padded(
 
     Without `pad` a batch has as many rows as there are: one sample takes no longer than
     through the bare network, but may be rounded differently alone than among others.
+    Where a GPU has too little memory for a batch, its halves are tried: they may be
+    rounded differently, too.
     """
     usual = inference_batch_size(array.shape[1:])
     if not pad and array.ndim == 2:
@@ -55,6 +57,16 @@ def map_padded(
 
     def on_batch(batch):
         start, size = batch
+        try:
+            return compute(start, size)
+        except torch.cuda.OutOfMemoryError:
+            if size == 1:
+                raise
+        half = size // 2
+        halves = (start, half), (start + half, size - half)
+        return np.concatenate([on_batch(b) for b in halves if b[0] < len(array)])
+
+    def compute(start, size):
         part = as_tensor(array[start : start + size])
         x = part.to(device)
         if pad:
@@ -183,10 +195,15 @@ def sizes_that_round_alike(
 def environment(device: str | torch.device) -> tuple:
     """Return what rounding depends on besides the shape, as far as that is known.
 
-    That is torch's version, the CPU's instructions, number of threads, and device.
+    That is torch's version, the CPU's instructions, number of threads, and device; of
+    a GPU also its model, and whether it may compute in TF32.
     """
     capability = torch.backends.cpu.get_cpu_capability()
-    return torch.__version__, capability, torch.get_num_threads(), str(device)
+    here = torch.__version__, capability, torch.get_num_threads(), str(device)
+    if torch.device(device).type != "cuda":
+        return here
+    allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    return *here, torch.cuda.get_device_name(device), *allowed
 
 
 def inference_batch_size(input_shape: tuple[int, ...]) -> int:

@@ -22,6 +22,8 @@ def resident(tensors: Sequence[Tensor], device: str | torch.device) -> Sequence[
     if device.type != "cuda":
         return tensors
     free, _ = torch.cuda.mem_get_info(device)
+    # torch keeps memory that it has freed, and uses it again.
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if 2 * sum(tensor.nbytes for tensor in tensors) > free:
         return tensors
     return [tensor.to(device) for tensor in tensors]
@@ -121,7 +123,7 @@ class EpochMeans:
         """Return the mean of each loss, over all processes that train together."""
         sizes = torch.tensor(self.sizes, dtype=torch.float64)
         totals = [
-            torch.stack(values).double().cpu() @ sizes
+            torch.stack(values).cpu().double() @ sizes  # MPS has no float64
             for values in self.losses.values()
         ]
         totals = torch.stack([*totals, sizes.sum()])

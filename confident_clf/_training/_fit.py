@@ -57,7 +57,7 @@ def train(
         ranks.check_same(x, y)
     prepare_source(net, x, x_ood, resumes=_has_state(checkpoints))
     if ranks is not None:
-        ranks.start_alike(net.module_, source)
+        ranks.start_alike(torch.device(net.device), net.module_, source)
     data = Samples(*resident((x, y), net.device))
     held_out = valid and Samples(*resident(valid, net.device))
     run = Run(net, data, held_out, epochs, lr_schedule, checkpoints)
@@ -72,6 +72,12 @@ def train(
     except DivergenceError:
         run.undo_epoch()
         raise
+    except torch.cuda.OutOfMemoryError as error:
+        raise torch.cuda.OutOfMemoryError(
+            f"{net.device} has too little memory for batches of {net.batch_size} "
+            "samples. Use a smaller batch_size, a smaller network or device='cpu'. "
+            f"{error}"
+        ) from error
     finally:
         run.rates.restore()
         net.drawn_ = []
@@ -91,6 +97,7 @@ def prepare_source(
     prepare = net.source_.rebuild if resumes else net.source_.prepare
     with autocast(device, net.bfloat16):
         prepare(x, x_ood, device)
+    net.source_.to(device)  # also what a user's source has made on the CPU
 
 
 def _has_state(checkpoints: Checkpoints | None) -> bool:
@@ -166,11 +173,16 @@ class Run:
             players.add(result.pop("losses"), len(batch[0]))
             return result
 
-        epoch = len(net.history)
+        epoch, losses, stop = len(net.history), EpochMeans(), None
         with located(epoch, net.optimizers_in_order()) as position:
-            losses = self._each_batch(self.batches, step, True, position)
+            try:
+                losses = self._each_batch(self.batches, step, True, position)
+            except StopTraining as error:
+                stop = error  # what a GPU has not told yet comes first
         with located(epoch, []) as position:
             self._check_epoch(players, position)
+        if stop is not None:
+            raise stop
         self._record_losses("train", losses)
         figures = {} if net.source is None else net.source_.end_epoch()
         return players.means() | figures
@@ -252,7 +264,7 @@ class Run:
         restore(self.net, self.rates, self.checkpoints.state)
         ranks = ranks_together()
         if ranks is not None:
-            ranks.start_alike()
+            ranks.start_alike(torch.device(self.net.device))
         self.keep_weights()
         # A fit that stopped early has no epochs left either.
         is_finished = self.checkpoints.state.get("is_finished")

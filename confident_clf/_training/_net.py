@@ -13,9 +13,10 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin, clone
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
-from skorch.utils import get_map_location, to_tensor
+from skorch.utils import to_tensor
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from confident_clf._networks._batch_norm import (
     frozen_batch_norms,
@@ -33,12 +34,19 @@ from confident_clf._training._fine_tuning import in_groups, keep_rates
 from confident_clf._training._optim import descend
 from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
 from confident_clf.scores._logits import class_logits
-from confident_clf.utils._compute import autocast, in_full, one_thread
-from confident_clf.utils._tensors import as_float
+from confident_clf.utils._compute import (
+    autocast,
+    device_or_fallback,
+    in_full,
+    one_thread,
+)
+from confident_clf.utils._tensors import as_float, to_device
 from confident_clf.utils._torch import comes_from_raise
 
 # How many batches of OOD rows to draw at once, and how many numbers at most.
 _MOST_BATCHES, _MOST_NUMBERS = 16, 2**18
+# How many samples of a source to make at once where a user wants some.
+_MOST_SAMPLES = 1024
 
 
 class StopTraining(Exception):
@@ -165,7 +173,7 @@ class JointNet(ClassifierMixin, NeuralNet):
                 raise
             raise StopTraining from None
 
-    def optimizers_in_order(self) -> list[torch.optim.Optimizer]:
+    def optimizers_in_order(self) -> list[Optimizer]:
         """Return the optimizers of all players in the order of their steps."""
         of_source = [] if self.source is None else self.source_.optimizers()
         return [*of_source, self.optimizer_]
@@ -201,7 +209,7 @@ class JointNet(ClassifierMixin, NeuralNet):
         vars(self).update(state)
         if state_dicts is not None:
             self._rebuild_classifier(*state_dicts)
-        self.device = self._check_device(self.device, get_map_location(self.device))
+        self.device = device_or_fallback(self.device)
         if torch.device(self.device).type != "cpu":
             self.move(self.device)
 
@@ -220,14 +228,17 @@ class JointNet(ClassifierMixin, NeuralNet):
         if not self.initialized_:
             return self
         self.module_.to(device)
+        optimizers = [self.optimizer_]
         for part in [] if self.source is None else self.source_.parts().values():
+            # Not `part.optimizers()`: those of a GAN that is frozen have a state too.
+            optimizers += [v for v in vars(part).values() if isinstance(v, Optimizer)]
             part.to(device)
             part.device = torch.device(device)
             for name, value in vars(part).items():
-                # The user's rows stay on the CPU: they may be many.
-                if isinstance(value, Tensor) and (name.endswith("_") or value.is_cuda):
-                    setattr(part, name, value.to(device))
-        for optimizer in self.optimizers_in_order():
+                # What does not end so stays on the CPU, such as the user's OOD rows.
+                if name.endswith("_") and not name.startswith("_"):
+                    vars(part)[name] = to_device(value, device)
+        for optimizer in optimizers:
             # This moves the state to where the parameters are.
             optimizer.load_state_dict(optimizer.state_dict())
         return self
@@ -416,8 +427,10 @@ class JointNet(ClassifierMixin, NeuralNet):
                 "There is nothing to sample from: the classifier was fitted with "
                 "ood_source=None. Fit it with another source, such as 'joint'."
             )
+        sizes = [min(_MOST_SAMPLES, n - start) for start in range(0, n, _MOST_SAMPLES)]
         with self.inference(), torch.inference_mode():
-            return self.source_.sample(n).cpu().numpy()
+            parts = [self.source_.sample(size).cpu().numpy() for size in sizes]
+        return np.concatenate(parts)
 
     def workers(self) -> int:
         """Return how many batches to predict at once, each in a thread of its own."""

@@ -65,14 +65,16 @@ class Ranks:
                 "X and y, in the same order, in all of them."
             )
 
-    def start_alike(self, *networks: torch.nn.Module | None) -> None:
+    def start_alike(
+        self, device: torch.device, *networks: torch.nn.Module | None
+    ) -> None:
         """Give every rank the weights of the first, and random numbers of its own."""
         dist.barrier()  # the first must not write a checkpoint that another still reads
         for network in filter(None, networks):
             for tensor in [*network.parameters(), *network.buffers()]:
                 dist.broadcast(tensor.detach(), src=0)
         seed = self.of_first(int(torch.randint(2**31, ())))
-        reseed(seed + self.rank)
+        reseed(seed + self.rank, device)
 
     def weigh(self, n_part: int, n_batch: int) -> None:
         """Tell how many samples of a batch this rank has: its gradients' weight."""

@@ -9,6 +9,7 @@ from confident_clf._training._checkpoints import as_plain
 from confident_clf._training._net import JointNet
 from confident_clf._training._schedules import ScheduledRates
 from confident_clf.utils._seeding import random_states, set_random_states
+from confident_clf.utils._tensors import to_device
 
 
 def state_of(net: JointNet, rates: ScheduledRates) -> dict:
@@ -36,6 +37,8 @@ def restore(net: JointNet, rates: ScheduledRates, state: dict) -> None:
     """
     try:
         _restore(net, rates, state)
+    except torch.cuda.OutOfMemoryError:
+        raise  # the checkpoint is fine
     except Exception as error:  # a file may hold anything
         raise ValueError(
             f"The checkpoint does not fit the networks, the source or the callbacks: "
@@ -51,7 +54,7 @@ def _restore(net: JointNet, rates: ScheduledRates, state: dict) -> None:
         net.source_.load_state_dict(state["source"]["tensors"])
         parts = net.source_.parts()
         for name, attributes in state["source"]["attributes"].items():
-            vars(parts[name]).update(_to_device(attributes, net.device))
+            vars(parts[name]).update(to_device(attributes, net.device))
     optimizers = net.optimizers_in_order()
     for optimizer, part in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(part)
@@ -86,12 +89,4 @@ def _learned(thing) -> dict:
         if name.endswith("_")
         and not name.startswith("_")
         and not isinstance(value, (Optimizer, nn.Module))
-    }
-
-
-def _to_device(attributes: dict, device: str | torch.device) -> dict:
-    """Return attributes with their tensors on the device."""
-    return {
-        name: value.to(device) if hasattr(value, "to") else value
-        for name, value in attributes.items()
     }

@@ -4,6 +4,7 @@
 import torch
 from torch import Tensor
 
+from confident_clf._training._batches import resident
 from confident_clf.sources._source import OODSource
 from confident_clf.utils._tensors import as_float
 
@@ -28,14 +29,21 @@ class ExplicitOOD(OODSource):
     """
 
     needs_ood_rows = True
+    _near: Tensor | None = None  # the rows where training takes place
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
-        """Keep the user's rows as they are; nothing is copied on the CPU."""
+        """Keep the user's rows as they are, and a copy on a GPU if they fit there."""
         super().prepare(x, x_ood, device)
         if x_ood is not None:
             self.rows = x_ood
+        (self._near,) = resident((self.rows,), device)
 
     def sample(self, n: int) -> Tensor:
         """Return `n` of the rows, drawn with replacement."""
-        index = torch.randint(len(self.rows), (n,))
-        return as_float(self.rows[index].to(self.device))
+        rows = self.rows if self._near is None else self._near
+        index = torch.randint(len(rows), (n,), device=rows.device)
+        return as_float(rows[index].to(self.device))
+
+    def forget_batch(self) -> None:
+        """Drop the copy: pickles and copies of the source are made without it."""
+        vars(self).pop("_near", None)

@@ -100,7 +100,7 @@ class OriginalGAN(JointGAN):
         self.history_ = []
         ranks = ranks_together()
         if ranks is not None:
-            ranks.start_alike(self)
+            ranks.start_alike(device, self)
         batches = ShuffledBatches(resident((x,), device), self.batch_size)
         n_steps = self.max_epochs * len(batches)
         rates = ScheduledRates(schedule, super().optimizers(), n_steps)

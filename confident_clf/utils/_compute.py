@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Where and how a network computes: device, precision, number of threads."""
 
+import warnings
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -17,22 +18,53 @@ MIN_FLOP_OF_THREADS = 2e8
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device, "auto" being the GPU where there is one.
 
-    Raises ValueError if torch does not know the device, or it is not there.
+    "cuda" becomes the GPU that is the current one now, with its number: another one may
+    be the current one later, or in another thread. Raises ValueError if torch does not
+    know the device, or it is not there.
     """
+    asked = device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        resolved = torch.device(device)
         # This one test works for every kind of device and every index. It also refuses
         # "meta", which holds no numbers.
-        torch.zeros(1, device=resolved).item()
+        tried = torch.zeros(1, device=torch.device(device))
+        tried.item()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device={str(device)!r} cannot be used here: {_first_line(error)} "
-            "Use device='auto', which takes the GPU where there is one and the CPU "
-            "elsewhere."
+            f"{_other_device(asked)}"
         ) from error
-    return resolved
+    return tried.device
+
+
+def device_or_fallback(device: str | torch.device) -> torch.device:
+    """Return the device if it is there; otherwise warn, and return one that is."""
+    device = torch.device(device)
+    if device.type == "cpu":
+        return device
+    module = getattr(torch, device.type)
+    n_devices = module.device_count() if module.is_available() else 0
+    if (device.index or 0) < n_devices:
+        return device
+    there = torch.device(device.type, 0) if n_devices else torch.device("cpu")
+    warnings.warn(
+        f"The classifier was trained on {device}, which is not there: it goes to "
+        f"{there}.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return there
+
+
+def _other_device(asked: str | torch.device) -> str:
+    """Return the advice for a device that cannot be used."""
+    if asked == "auto":
+        return "The GPU that torch found does not work: use device='cpu'."
+    return (
+        "Use device='auto', which takes the GPU where there is one and the CPU "
+        "elsewhere."
+    )
 
 
 def _first_line(error: Exception) -> str:

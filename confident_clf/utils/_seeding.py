@@ -36,29 +36,34 @@ def draw_seed(random_state) -> int:
         return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-def reseed(seed: int) -> None:
-    """Seed the generators of Python, NumPy and torch; call it inside `seeded`."""
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed the generators that `seeded` puts back; call it inside."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    # torch.manual_seed would seed every GPU, and nobody would restore the others.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "mps":
+        torch.mps.manual_seed(seed)
+    elif device.type != "cpu":
+        module = getattr(torch, device.type)
+        with module.device(device):
+            module.manual_seed(seed)
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device):
-    """Seed the global generators of Python, NumPy and torch; restore them afterwards.
+    """Seed the global generators of Python, NumPy and torch; put them back afterwards.
 
-    Seeds the generator of `device` too. Waits while another thread holds them.
+    Seeds the generator of `device` too, and no other. Waits while another thread holds
+    them.
     """
-    # Without `devices`, fork_rng would touch every GPU.
-    devices = [device] if device.type == "cuda" else []
-    with _generators, torch.random.fork_rng(devices=devices):
-        python_state, numpy_state = random.getstate(), np.random.get_state()
+    with _generators:
+        before = random_states(device)
         try:
-            reseed(seed)
+            reseed(seed, device)
             yield
         finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)
+            set_random_states(before, device)
 
 
 def random_states(device: str | torch.device) -> dict:
@@ -69,15 +74,23 @@ def random_states(device: str | torch.device) -> dict:
         "numpy": (name, keys.tolist(), *rest),
         "torch": torch.get_rng_state(),
     }
-    if torch.device(device).type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
+    device = torch.device(device)
+    if device.type == "mps":
+        states["device"] = torch.mps.get_rng_state()
+    elif device.type != "cpu":
+        states["device"] = getattr(torch, device.type).get_rng_state(device)
     return states
 
 
 def set_random_states(states: dict, device: str | torch.device) -> None:
-    """Put back the states that `random_states` returned; call it inside `seeded`."""
+    """Put back the states that `random_states` returned."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     torch.set_rng_state(states["torch"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
+    device = torch.device(device)
+    if "device" not in states:
+        return
+    if device.type == "mps":
+        torch.mps.set_rng_state(states["device"])
+    elif device.type != "cpu":
+        getattr(torch, device.type).set_rng_state(states["device"], device)

@@ -35,3 +35,14 @@ def as_float(x: Tensor) -> Tensor:
     Batch by batch, so that the data itself stays uint8.
     """
     return x.float().div_(255) if x.dtype == torch.uint8 else x
+
+
+def to_device(value, device: str | torch.device):
+    """Return a value with the tensors in it, also in lists and dicts, on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if type(value) is dict:
+        return {name: to_device(part, device) for name, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(to_device(part, device) for part in value)
+    return value

@@ -146,3 +146,32 @@ def test_linear_layers_on_very_few_rows_compute_four():
         expected = layer(torch.cat([x, torch.zeros(2, 50)]))[:2]
         got = map_padded(layer, x.numpy(), device="cpu", sizes=(2,))
     np.testing.assert_array_equal(got, expected)
+
+
+class Limited(nn.Sequential):
+    """A network that has no memory for more than some samples at once."""
+
+    def __init__(self, input_shape, n_classes):
+        super().__init__(nn.Linear(*input_shape, n_classes))
+        self.most = 10_000
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(x)
+
+
+def test_too_little_memory():
+    """Check that predict halves its batches, and that fit says what to change."""
+    X, y = np.random.default_rng(0).normal(size=(300, 5)), np.arange(300) % 3
+    clf = ConfidentClassifier(Limited, ood_source=None, method="msp", max_epochs=1)
+    expected = clf.fit(X, y).predict_proba(X)
+    clf.net_.module_.most = 5
+    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-5)
+    clf.net_.module_.most = 0
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        clf.predict(X)
+    clf.net_.module_.most = 5
+    message = "too little memory for batches of 64 samples. Use a smaller batch_size"
+    with pytest.raises(torch.cuda.OutOfMemoryError, match=message):
+        clf.set_params(warm_start=True).fit(X, y)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fits on pretended GPUs that are resumed, that diverge, and in several threads."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
+
+from confident_clf import DivergenceError, OpenSetClassifier, make_ood_scorer
+from confident_clf.sources import OODSource
+from tests.gpu.test_places import (
+    ROWS,
+    SOURCES,
+    Y,
+    extra,
+    make,
+    on_rows_and_images,
+    pytestmark,
+)
+
+__all__ = ["pytestmark"]
+
+
+class Ends(Callback):
+    """Raise an error at the beginning of the third epoch, once."""
+
+    is_due = False
+
+    def on_epoch_begin(self, net, **kwargs):
+        if Ends.is_due and len(net.history) == 3:
+            Ends.is_due = False
+            raise RuntimeError("the power fails")
+
+
+@on_rows_and_images
+@pytest.mark.parametrize("source", SOURCES, ids=str)
+def test_resumed_is_bit_equal(source, X, gpus, tmp_path):
+    """Check a fit that ended in the middle and goes on from its checkpoint."""
+    params = {"max_epochs": 3, "callbacks": [Ends()]}
+    whole = make(source, checkpoint=tmp_path / "whole", **params)
+    whole.fit(X, Y, **extra(source, X))
+    clf = make(source, checkpoint=tmp_path / "ended", **params)
+    Ends.is_due = True
+    with pytest.raises(RuntimeError, match="the power fails"):
+        clf.fit(X, Y, **extra(source, X))
+    clf.fit(X, Y, **extra(source, X))
+    np.testing.assert_array_equal(clf.predict_proba(X), whole.predict_proba(X))
+
+
+class StopsAt(Callback):
+    """End the training, as skorch's callbacks do, at a batch."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def on_batch_end(self, net, training=True, **kwargs):
+        if training and len(net.history[-1]["batches"]) == self.batch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_divergence_is_not_hidden(device, gpus):
+    """Check that a callback which ends the epoch does not hide what a GPU found."""
+    clf = make(None, device, lr=1e30, callbacks=[StopsAt(4)], lr_schedule=None)
+    with pytest.raises(DivergenceError) as raised:
+        clf.fit(ROWS, Y)
+    assert (raised.value.epoch, raised.value.batch) == (1, 2)
+
+
+class Keeps(OODSource):
+    """A source with a buffer made on the CPU, and tensors in a list and a dict."""
+
+    def prepare(self, x, x_ood, device):
+        super().prepare(x, x_ood, device)
+        self.register_buffer("low", torch.full((4,), -5.0))
+        self.list_ = [torch.full((4,), 1.0)]
+        self.dict_ = {"scale": torch.full((4,), 2.0)}
+        self.list_ = [part.to(device) for part in self.list_]
+        self.dict_ = {name: part.to(device) for name, part in self.dict_.items()}
+
+    def sample(self, n):
+        noise = torch.rand(n, 4, device=self.device)
+        return self.low + noise * self.list_[0] * self.dict_["scale"]
+
+
+def test_a_source_of_the_user(gpus, tmp_path):
+    """Check buffers and containers of tensors, in a fit and after a resume."""
+    params = {"max_epochs": 3, "checkpoint": tmp_path, "callbacks": [Ends()]}
+    Ends.is_due = True
+    with pytest.raises(RuntimeError, match="the power fails"):
+        make(Keeps(), **params).fit(ROWS, Y)
+    clf = make(Keeps(), **params).fit(ROWS, Y)
+    samples = clf.sample_ood(50)
+    assert samples.min() >= -5 and samples.max() <= -3
+
+
+def test_search_and_open_set(gpus):
+    """Check a search with a scorer, and a classifier of its best estimator."""
+    auroc = make_ood_scorer(X_ood=ROWS + 50)
+    search = GridSearchCV(make("noise"), {"beta": [0.1, 1.0]}, scoring=auroc, cv=2)
+    search.fit(ROWS, Y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    open_set = OpenSetClassifier(search.best_estimator_, target_tpr=0.8, random_state=0)
+    assert set(open_set.fit(ROWS, Y).predict(ROWS + 50)) <= {-1, 0, 1, 2}
+
+
+def test_several_threads(gpus):
+    """Check that fits in threads, one of which has another current GPU, are alike."""
+
+    def probabilities(index):
+        torch.cuda.set_device(index % 2)
+        return make("noise", "cuda:0").fit(ROWS, Y).predict_proba(ROWS)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, *others = pool.map(probabilities, range(3))
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_a_pickle_of_a_gpu_that_is_not_there(gpus, monkeypatch):
+    """Check that a classifier of cuda:1 goes to cuda:0 on a machine with one GPU."""
+    data = pickle.dumps(make("noise", "cuda:1").fit(ROWS, Y))
+    monkeypatch.setattr(gpus, "n", 1)
+    with pytest.warns(UserWarning, match=r"cuda:1, which is not there: .* cuda:0"):
+        clf = pickle.loads(data)
+    assert np.isfinite(clf.predict_proba(ROWS)).all()
+
+
+def test_little_memory(gpus):
+    """Check that data which do not fit on the GPU are copied batch by batch."""
+    expected = make("explicit").fit(ROWS, Y, X_ood=ROWS[::-1]).predict_proba(ROWS)
+    gpus.free = 100
+    gpus.waits.clear()
+    clf = make("noise").fit(ROWS, Y)
+    assert gpus.waits["_to_copy"] >= 12  # two epochs of six batches
+    assert clf.predict_proba(ROWS).shape == expected.shape
+
+
+def test_auto_where_the_gpu_does_not_work(gpus, monkeypatch):
+    """Check that nobody who said "auto" is told to say "auto"."""
+    monkeypatch.setattr(gpus, "n", 0)
+    with pytest.raises(ValueError, match="does not work: use device='cpu'"):
+        make(None, "auto").fit(ROWS, Y)
+    with pytest.raises(ValueError, match="Use device='auto'"):
+        make(None, "cuda").fit(ROWS, Y)
