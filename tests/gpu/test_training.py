@@ -13,12 +13,12 @@ from skorch.callbacks import Callback
 from confident_clf import DivergenceError, OpenSetClassifier, make_ood_scorer
 from confident_clf.sources import OODSource
 from tests.gpu.test_places import (
+    IMAGES,
     ROWS,
     SOURCES,
     Y,
     extra,
     make,
-    on_rows_and_images,
     pytestmark,
 )
 
@@ -36,7 +36,9 @@ class Ends(Callback):
             raise RuntimeError("the power fails")
 
 
-@on_rows_and_images
+@pytest.mark.parametrize(
+    "X", [ROWS, pytest.param(IMAGES, marks=pytest.mark.slow)], ids=["rows", "images"]
+)
 @pytest.mark.parametrize("source", SOURCES, ids=str)
 def test_resumed_is_bit_equal(source, X, gpus, tmp_path):
     """Check a fit that ended in the middle and goes on from its checkpoint."""
