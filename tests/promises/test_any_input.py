@@ -169,8 +169,8 @@ def always(factor):
 # Parameter -> values that fit must take, and values that it must refuse.
 PARAMETERS = {
     "module": (
-        [None, MLP, Small],
-        ["MLP", 3, nn.Linear(64, 3), nothing, nn.Linear, MLPGenerator],
+        [None, MLP, Small, nn.Linear(64, 3)],
+        ["MLP", 3, nn.Linear(64, 2), nothing, nn.Linear, MLPGenerator],
     ),
     "hidden": (
         [None, 8, (8, 4), [8], (), np.int64(5), np.array([6]), np.uint8(3)],
@@ -201,6 +201,9 @@ PARAMETERS = {
         ],
     ),
     "lr": ([1e-9, 0.1, np.float32(1e-3)], [0, -1, np.nan, np.inf, None, "x"]),
+    "backbone_lr": ([None, 0, 1e-4, np.float32(1e-3)], [-1, np.nan, np.inf, "x", []]),
+    "head_epochs": ([0, 1, np.int8(2)], [-1, 1.5, None, "1"]),
+    "inference": (["exact", "fast"], ["slow", None, 1]),
     "gan_lr": ([None, 1e-9, 0.1], [0, -1, np.nan, np.inf, "x"]),
     "batch_size": (
         [2, 7, 64, 10**6, np.int32(5), np.uint8(200)],
