@@ -40,6 +40,14 @@ MAY_IMPORT = {
         "utils",
     },
     "_detection": {"scores", "utils"},
+    "_export": {
+        "_classifier",
+        "_detection",
+        "_networks",
+        "_version",
+        "scores",
+        "utils",
+    },
     "_files": {
         "_classifier",
         "_detection",
@@ -78,6 +86,7 @@ MAY_IMPORT = {
     "_validation": {"_samples", "utils"},
     "_version": set(),
     "distributed": {"_training"},
+    "export": {"_export", "_files", "utils"},
     "losses": set(),
     "metrics": {"_detection", "utils"},
     "model_selection": {"utils"},

@@ -97,7 +97,8 @@ def _outputs_and_any_features(
     with recorded_linears(network) as calls:
         outputs = network(x)
     for _, features, _ in reversed(calls):
-        if features.shape[:-1] == (len(x),):
+        # Not len(x): that would make a program of torch.export for one batch size.
+        if features.shape[:-1] == x.shape[:1]:
             return outputs, features
     return outputs, None
 

@@ -205,7 +205,12 @@ class KNN(FeatureScore):
         return automatic
 
     def of_features(self, features):
-        # Files of earlier versions have the parameter only; its default was 50.
-        k = getattr(self, "n_neighbors_", self.n_neighbors)
-        k = _MOST_NEIGHBORS if k == "auto" else k
+        k = neighbors_used(self)
         return _kth_distance(_directions(features), self.directions_, k)
+
+
+def neighbors_used(score: KNN) -> int:
+    """Return which neighbour a fitted score looks at."""
+    # Files of earlier versions have the parameter only; its default was 50.
+    k = getattr(score, "n_neighbors_", score.n_neighbors)
+    return _MOST_NEIGHBORS if k == "auto" else k

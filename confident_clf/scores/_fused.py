@@ -4,6 +4,7 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 from sklearn.utils.validation import check_is_fitted
@@ -55,6 +56,15 @@ def rarity(scores, reference):
     [0.0, 0.67, 2.3, 4.12]
     """
     scores = np.asarray(scores, dtype=np.float64)
+    values, rarities, start, scale = rarity_table(reference)
+    body = np.interp(np.minimum(scores, start), values, rarities)
+    return body + np.maximum(scores - start, 0) / scale
+
+
+def rarity_table(
+    reference: ArrayLike,
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return the reference values without repeats, their rarities, t and m."""
     reference = np.sort(np.asarray(reference, dtype=np.float64))
     n = len(reference)
     values, first = np.unique(reference, return_index=True)
@@ -63,8 +73,7 @@ def rarity(scores, reference):
     excess = (reference[reference > start] - start).mean() if start < values[-1] else 0
     # Reference values that are all the same do not tell how fast the tail falls.
     scale = excess or max(abs(start), 1.0)
-    body = np.interp(np.minimum(scores, start), values, rarities)
-    return body + np.maximum(scores - start, 0) / scale
+    return values, rarities, start, scale
 
 
 class Fused(OODScore):
