@@ -4,6 +4,7 @@
 import io
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -245,6 +246,18 @@ def test_the_estimator_stays_as_it_is(clf, digits):
     np.testing.assert_array_equal(clf.predict_proba(new / 16), before)
     assert not module.training
     assert all(weight.requires_grad for weight in clf.net_.module_.parameters())
+
+
+def test_threads(clf, digits):
+    """Check that threads that share a module get the features of their own samples."""
+    X, y, *_, new = digits
+    clf.set_params(method="knn").fit_method(X / 16, y)
+    module, x = to_torch(clf), torch.tensor(new / 16)
+    parts = [x[i::4] for i in range(4)] * 20
+    with ThreadPoolExecutor(4) as executor:
+        found = list(executor.map(lambda part: module(part)["ood_score"], parts))
+    for part, score in zip(parts, found, strict=True):
+        assert_close(score, clf.ood_score(part))
 
 
 class Norm(OODScore):
