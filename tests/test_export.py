@@ -131,7 +131,7 @@ def test_onnx_of_a_classifier(clf, digits):
     assert list(found) == ["label", "probabilities", "ood_score"]
     np.testing.assert_array_equal(found["label"], clf.predict(new / 16))
     assert_close(found["probabilities"], clf.predict_proba(new / 16))
-    # Measured alone, "rmd" and "mahalanobis" differ by up to 6e-5 of their size, and the
+    # Alone, "rmd" and "mahalanobis" differ by up to 6e-5 of their size, and the
     # other scores by less than 1e-5.
     assert_close(found["ood_score"], clf.ood_score(new / 16), 1e-4)
 
