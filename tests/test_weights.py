@@ -93,7 +93,7 @@ def test_partial_fit_does_not_scale():
         (np.ones(59), r"shape \(59,\), but X has 60 rows"),
         (np.ones((60, 1)), r"shape \(60, 1\)"),
         (["a"] * 60, "must hold numbers"),
-        (np.where(Y == 2, 0, 1), r"0 in all rows of the classes \[2\]"),
+        (np.where(Y == 2, 0, 1), r"zero in all rows of the classes \[2\]"),
     ],
 )
 def test_bad_weights(weight, message):
@@ -125,8 +125,9 @@ def test_routing_and_callbacks():
     """Check a pipeline and a detector with routing, and a callback on batches."""
     callbacks = [EpochScoring("accuracy", lower_is_better=False, on_train=True)]
     with config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
         clf = fast(callbacks=callbacks).set_fit_request(sample_weight=True)
-        pipe = make_pipeline(StandardScaler(), clf).fit(X, Y, sample_weight=W + 1)
+        pipe = make_pipeline(scaler, clf).fit(X, Y, sample_weight=W + 1)
         detector = OODDetector(clf, target_tpr=0.5, random_state=0)
         detector.fit(X, Y, sample_weight=W + 1)
     direct = fast().fit(StandardScaler().fit_transform(X), Y, sample_weight=W + 1)

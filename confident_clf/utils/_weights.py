@@ -124,7 +124,7 @@ def _check_totals(totals: np.ndarray, classes: np.ndarray) -> None:
     """Raise ValueError if the weights of a class sum up to 0."""
     if (totals == 0).any():
         raise ValueError(
-            f"sample_weight is 0 in all rows of the classes "
+            f"sample_weight is zero in all rows of the classes "
             f"{classes[totals == 0].tolist()[:10]}, so they could not be learnt. Give "
             "some of these rows a weight, or leave all of them out."
         )
