@@ -70,7 +70,7 @@ CLASSIFIERS = [
     fast(ood_source=None, method=KNN(n_neighbors=3)),
     fast(ood_source=None, method="mahalanobis"),
     fast(ood_source="noise", ood_target="reject", method="vim"),
-    ExplicitClassifier(ood_source="explicit", lr=0.01, max_epochs=20),
+    ExplicitClassifier(ood_source="explicit", lr=0.01, max_epochs=5, batch_size=8),
     # The checks have rows of many lengths: each is an image of one line.
     fast(
         module=LineConvNet,
