@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from confident_clf._networks._network_params import bind_network_params
 from confident_clf._networks._view import NetworkView
-from confident_clf._plan import plan_fit
+from confident_clf._plan import check_one_pass, plan_fit
 from confident_clf._samples import (
     SampleFormat,
     check_same_classes,
@@ -40,11 +40,7 @@ from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
 from confident_clf._training._ranks import shared_seed
 from confident_clf._training._schedules import SCHEDULES
-from confident_clf._validation import (
-    NOTHING,
-    Validation,
-    check_validation,
-)
+from confident_clf._validation import NOTHING, Validation, check_validation
 from confident_clf.scores import OODScore
 from confident_clf.scores._logits import class_logits
 from confident_clf.scores._make_score import SCORES, fitted_score, make_score
@@ -57,6 +53,7 @@ from confident_clf.utils._guard import pinned
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._unchanged import unchanged_on_error
+from confident_clf.utils._weights import find_weights
 
 
 class ConfidentClassifier(ClassifierMixin, BaseEstimator):
@@ -146,6 +143,11 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         Decay of the classifier's weights, decoupled from the gradient, as in AdamW.
     label_smoothing : float, default=0.0
         Share of the cross entropy's target that is spread over all logits, below 1.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the cross entropy. A dict maps labels to weights above
+        0; a class that it leaves out has weight 1. "balanced" gives all classes the
+        same total weight, ``n / (n_classes * count)`` for each row. They multiply the
+        `sample_weight` of `fit`. None means 1 for all.
     augment : {"flip", "flip_crop"}, callable or None, default=None
         Random views of the training images, new in every epoch. "flip" mirrors left to
         right with probability 1/2. "flip_crop" also shifts by up to an eighth of the
@@ -201,7 +203,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     warm_start : bool, default=False
         Whether another `fit` continues with the trained networks, for `max_epochs` more
         epochs. `lr`, `beta`, `compile`, `batch_size`, `max_epochs`, `lr_schedule`,
-        `weight_decay`, `label_smoothing`, `augment`, `early_stopping`,
+        `weight_decay`, `label_smoothing`, `class_weight`, `augment`, `early_stopping`,
         `validation_fraction` and `n_iter_no_change` may change. The other parameters of
         training keep their first values. Format and classes of the data must not
         change.
@@ -258,8 +260,11 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     wrong unit counts as known. The default source, target, beta and score were chosen
     by held-out classes and by rows and images that were broken on purpose.
 
-    There is no `sample_weight`: with mini-batches, to weight a row is not the same as
-    to repeat it.
+    `fit` scales weights of rows and classes so that their mean is 1. The loss of a
+    batch is ``sum(w * ce) / n + beta * KL``: the second term has no weights, since OOD
+    samples are of no class. With mini-batches, to weight a row is nearly, not exactly,
+    the same as to repeat it. A source and a score see all rows alike, also those of
+    weight 0.
 
     References
     ----------
@@ -304,6 +309,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
         "augment": [StrOptions(set(AUGMENTATIONS)), callable, None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -347,6 +353,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         lr_schedule="one_cycle",
         weight_decay=0.0,
         label_smoothing=0.0,
+        class_weight=None,
         augment=None,
         early_stopping=False,
         validation_fraction=0.1,
@@ -382,6 +389,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         self.lr_schedule = lr_schedule
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
         self.augment = augment
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -494,7 +502,17 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, X_ood=None, *, X_val=None, y_val=None, groups=None):
+    def fit(
+        self,
+        X,
+        y,
+        X_ood=None,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        groups=None,
+    ):
         """Train classifier and source on the data.
 
         Parameters
@@ -507,6 +525,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             Labels of any kind; rows labelled `ood_label` are OOD samples.
         X_ood : array-like of shape (m, ...) or None, default=None
             OOD samples for a source that needs them, in the shape and units of `X`.
+        sample_weight : array-like of shape (n,) or None, default=None
+            Weight of each row of X in the cross entropy, at least 0. Only their ratios
+            count. Those of OOD rows are ignored. They also weight the samples that
+            `early_stopping` holds back; X_val has the weights of `class_weight` only.
         X_val : array-like of shape (k, ...) or None, default=None
             Samples to validate on after every epoch, in the shape and units of `X`.
             With `early_stopping`, none of X is then held back. Callbacks can use them.
@@ -529,7 +551,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             Before any training. If a parameter is out of range; if X is not finite or
             has a wrong shape; if there is only one class; if the source needs OOD rows
             and gets none, or the other way round; if a network does not fit the data;
-            if a callback cannot work; if the checkpoint is broken or belongs to another
+            if a weight is negative or not finite, or all of a class are 0; if a
+            callback cannot work; if the checkpoint is broken or belongs to another
             fit.
         DivergenceError
             If a loss, a gradient or a weight is no longer finite. Its attribute
@@ -540,14 +563,15 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         check_checkpoint(self.checkpoint, warm_start=self.warm_start)
         with unchanged_on_error(self):
             if self.warm_start and hasattr(self, "net_"):
-                self._continue(X, y, X_ood, Validation(X_val, y_val, groups))
+                call = self._continue
             else:
-                self._start(X, y, X_ood, Validation(X_val, y_val, groups))
+                call = self._start
+            call(X, y, X_ood, sample_weight, Validation(X_val, y_val, groups))
         return self
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, X_ood=None):
+    def partial_fit(self, X, y, classes=None, X_ood=None, sample_weight=None):
         """Train for one pass over some data, after others.
 
         The learning rates stay constant: an `lr_schedule` cannot know how many passes
@@ -566,6 +590,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             be among them, and is not a class.
         X_ood : array-like of shape (m, ...) or None, default=None
             As in `fit`. In later calls the source continues with the last ones given.
+        sample_weight : array-like of shape (n,) or None, default=None
+            As in `fit`, but not scaled, because other calls may follow. Give them a
+            mean of about 1 over all calls; the same holds for `class_weight`.
 
         Returns
         -------
@@ -576,29 +603,27 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             As in `fit`; if `classes` is missing in the first call, or a label is not
-            among them; with ``early_stopping=True`` or a `checkpoint`.
+            among them; with ``early_stopping=True``, ``class_weight="balanced"`` or a
+            `checkpoint`.
         DivergenceError
             As in `fit`.
         """
-        check_checkpoint(self.checkpoint, one_pass=True)
-        if self.early_stopping:
-            raise ValueError(
-                "partial_fit is one pass over the data and cannot stop early. Set "
-                "early_stopping=False, or call fit."
-            )
+        check_one_pass(self)
         with unchanged_on_error(self):
             if classes is not None:
                 classes = without_ood_label(classes, self.ood_label)
             if hasattr(self, "net_"):
                 check_same_classes(classes, self.classes_)
-                self._continue(X, y, X_ood, one_pass=True)
+                self._continue(X, y, X_ood, sample_weight, one_pass=True)
             elif classes is None:
                 raise ValueError("classes must be given in the first partial_fit.")
             else:
-                self._start(X, y, X_ood, classes=classes, one_pass=True)
+                self._start(X, y, X_ood, sample_weight, classes=classes, one_pass=True)
         return self
 
-    def _start(self, X, y, X_ood, validation=NOTHING, classes=None, one_pass=False):
+    def _start(
+        self, X, y, X_ood, weights, validation=NOTHING, classes=None, one_pass=False
+    ):
         """Train a new net."""
         device = resolve_device(self.device)
         X, y = validate_training(self, X, y)
@@ -612,30 +637,33 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, regime.source)
         self.classes_ = find_classes(y if classes is None else classes)
         y = encode_labels(y, self.classes_)
+        weights = find_weights(self, weights, labels, y)
         validation = check_validation(self, validation, labels)
         seed = shared_seed(self.random_state)
         arrays = {"X": X, "y": y, "X_ood": X_ood, **validation.arrays()}
+        arrays["sample_weight"] = None if weights is None else weights.rows
         checkpoints = open_checkpoints(self, device, seed, **arrays)
         with seeded(seed if checkpoints is None else checkpoints.seed, device):
             net = make_net(self, X, regime, device)
-            self._train(net, X, y, X_ood, validation, one_pass, checkpoints)
+            self._train(net, X, y, X_ood, weights, validation, one_pass, checkpoints)
 
-    def _continue(self, X, y, X_ood, validation=NOTHING, one_pass=False):
+    def _continue(self, X, y, X_ood, weights, validation=NOTHING, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
         source = self.net_.source
         regime = make_regime(self, self.input_shape_)
         check_same_kind(self, regime, self.net_)
         X, y = validate_more(self, X, y)
-        validation = check_validation(self, validation, y)
+        validation, labels = check_validation(self, validation, y), y
         self._format = self._format.widened(X)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
         y = encode_labels(y, self.classes_)
+        weights = find_weights(self, weights, labels, y)
         net = self.net_.copy().set_params(**step_params(self, regime.beta))
         seed = (shared_seed(self.random_state) + len(net.history)) % 2**31
         with seeded(seed, torch.device(net.device)):
-            self._train(net, X, y, X_ood, validation, one_pass)
+            self._train(net, X, y, X_ood, weights, validation, one_pass)
 
-    def _train(self, net, X, y, X_ood, validation, one_pass, checkpoints=None):
+    def _train(self, net, X, y, X_ood, weights, validation, one_pass, checkpoints=None):
         """Train the net, for one pass or a whole fit, and fit the score on it."""
         check_compiler(net.dynamo, net.device)
         few = X[:4].reshape(-1, *self.input_shape_)
@@ -643,7 +671,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         try:
             with one_thread(net.single_thread):
                 x_ood = to_tensor(X_ood, self.input_shape_)
-                x_train, y_train, options = plan_fit(self, X, y, validation, one_pass)
+                x_train, y_train, options = plan_fit(
+                    self, X, y, validation, weights, one_pass
+                )
                 train(net, x_train, y_train, x_ood, checkpoints=checkpoints, **options)
         except DivergenceError as error:
             if net.history:

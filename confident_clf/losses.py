@@ -24,6 +24,7 @@ __all__ = [
     "prediction_entropy",
     "pull_away_term",
     "reject_loss",
+    "weighted_cross_entropy",
 ]
 
 
@@ -136,6 +137,55 @@ def reject_loss(logits: Tensor) -> Tensor:
     return -F.log_softmax(logits, dim=1)[:, -1].mean()
 
 
+def weighted_cross_entropy(
+    logits: Tensor,
+    y: Tensor,
+    weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross entropy in which samples have weights.
+
+    ::
+
+        loss = sum_i w_i * CE(f(x_i), y_i) / n
+
+    f are the logits. The sum is divided by the number of samples, not by the sum of the
+    weights: a batch of rare samples then moves the network more than others do.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, K)
+        Logits of in-distribution samples.
+    y : Tensor of shape (n,), int64
+        Class indices of these samples, from 0 to K - 1.
+    weight : Tensor of shape (n,) or None, default=None
+        Weight of each sample. None means 1.
+    label_smoothing : float, default=0.0
+        Share of the target probability that is spread evenly over all logits, between 0
+        and 1.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The loss in nats.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from confident_clf.losses import weighted_cross_entropy
+    >>> logits, y = torch.zeros(2, 4), torch.tensor([0, 1])
+    >>> loss = weighted_cross_entropy(logits, y, torch.tensor([3.0, 1.0]))
+    >>> print(round(loss.item(), 4))
+    2.7726
+    """
+    if weight is None:
+        return F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+    losses = F.cross_entropy(
+        logits, y, label_smoothing=label_smoothing, reduction="none"
+    )
+    return (weight * losses).mean()
+
+
 def confidence_loss(
     logits: Tensor,
     y: Tensor,
@@ -143,6 +193,7 @@ def confidence_loss(
     beta: float,
     ood_loss: Callable[[Tensor], Tensor] = kl_to_uniform,
     label_smoothing: float = 0.0,
+    weight: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Confidence loss, eq. (1) of [1]_, together with its two terms.
 
@@ -168,6 +219,9 @@ def confidence_loss(
     label_smoothing : float, default=0.0
         Share of the target probability that the cross entropy spreads evenly over all
         logits, between 0 and 1.
+    weight : Tensor of shape (n,) or None, default=None
+        Weight of each sample in the cross entropy, which is the sum of the weighted
+        values divided by n. The second term has no weights. None means 1.
 
     Returns
     -------
@@ -192,7 +246,7 @@ def confidence_loss(
     >>> bool(loss == ce + 0.1 * kl)
     True
     """
-    cross_entropy = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+    cross_entropy = weighted_cross_entropy(logits, y, weight, label_smoothing)
     ood = ood_loss(logits_ood)
     return cross_entropy + beta * ood, cross_entropy, ood
 

@@ -30,19 +30,23 @@ def resident(tensors: Sequence[Tensor], device: str | torch.device) -> Sequence[
 
 
 class Samples(Dataset):
-    """Samples and labels as tensors; callbacks of skorch find them in `X` and `y`."""
+    """Samples and labels as tensors; callbacks of skorch find them in `X` and `y`.
 
-    def __init__(self, x: Tensor, y: Tensor):
+    A third tensor, if there is one, has the weight of each sample.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, *weight: Tensor):
         super().__init__(x, y)
+        self.weight = weight
 
     @property
-    def tensors(self) -> tuple[Tensor, Tensor]:
-        """Samples and labels, as in a TensorDataset."""
-        return self.X, self.y
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Samples, labels and perhaps weights, as in a TensorDataset."""
+        return self.X, self.y, *self.weight
 
-    def batches(self, size: int) -> list[tuple[Tensor, Tensor]]:
+    def batches(self, size: int) -> list[tuple[Tensor, ...]]:
         """Return batches in order; they are views."""
-        return list(zip(self.X.split(size), self.y.split(size), strict=True))
+        return list(zip(*(t.split(size) for t in self.tensors), strict=True))
 
 
 class ShuffledBatches:

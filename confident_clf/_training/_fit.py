@@ -38,27 +38,30 @@ def train(
     *,
     epochs: int,
     lr_schedule=None,
-    valid: tuple[Tensor, Tensor] | None = None,
+    weight: Tensor | None = None,
+    valid: tuple[Tensor, ...] | None = None,
     patience: int | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> None:
     """Train a net on tensors on the CPU.
 
-    `lr_schedule` maps progress to a factor of all learning rates. With `valid`, samples
-    and labels, the fit stops once the cross entropy there has not fallen for `patience`
+    `lr_schedule` maps progress to a factor of all learning rates, `weight` has that of
+    each sample in the cross entropy. With `valid`, samples, labels and perhaps weights,
+    the fit stops once the cross entropy there has not fallen for `patience`
     epochs, and goes back to the best. With `checkpoints` a new net continues from the
     last one. Ctrl-C is passed on. After a DivergenceError the net is as it was after
     the last finished epoch.
     """
     check_callbacks(net.callbacks_, valid is not None, lr_schedule is not None)
     source = net.source and net.source_
+    tensors = (x, y) if weight is None else (x, y, weight)
     ranks = ranks_together()
     if ranks is not None:
-        ranks.check_same(x, y)
+        ranks.check_same(*tensors)
     prepare_source(net, x, x_ood, resumes=_has_state(checkpoints))
     if ranks is not None:
         ranks.start_alike(torch.device(net.device), net.module_, source)
-    data = Samples(*resident((x, y), net.device))
+    data = Samples(*resident(tensors, net.device))
     held_out = valid and Samples(*resident(valid, net.device))
     run = Run(net, data, held_out, epochs, lr_schedule, checkpoints)
     try:
@@ -206,14 +209,16 @@ class Run:
             if position is not None:
                 position.batch = number
             if watched:
-                net.notify("on_batch_begin", batch=batch, training=training)
+                # skorch's callbacks expect samples and labels, without weights.
+                seen = batch[:2]
+                net.notify("on_batch_begin", batch=seen, training=training)
                 net._set_training(training)  # a callback may have predicted
             result = step(batch)
             losses.add({f"{prefix}_loss": result["loss"]}, len(batch[0]))
             if watched:
                 net.history.record_batch(f"{prefix}_loss", result["loss"].item())
                 net.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
-                net.notify("on_batch_end", batch=batch, training=training, **result)
+                net.notify("on_batch_end", batch=seen, training=training, **result)
         return losses
 
     def _record_losses(self, prefix: str, losses: EpochMeans) -> None:

@@ -15,7 +15,6 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 from skorch.utils import to_tensor
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from confident_clf._networks._batch_norm import (
@@ -32,7 +31,12 @@ from confident_clf._training._callbacks import (
 )
 from confident_clf._training._fine_tuning import in_groups, keep_rates
 from confident_clf._training._optim import descend
-from confident_clf.losses import confidence_loss, kl_to_uniform, reject_loss
+from confident_clf.losses import (
+    confidence_loss,
+    kl_to_uniform,
+    reject_loss,
+    weighted_cross_entropy,
+)
 from confident_clf.scores._logits import class_logits
 from confident_clf.utils._compute import (
     autocast,
@@ -247,30 +251,35 @@ class JointNet(ClassifierMixin, NeuralNet):
 
     def train_step(self, batch, **fit_params):
         """Let the source's players move, then the classifier."""
-        x, y = self._to_device(batch)
+        x, y, *weight = self._to_device(batch)
         if self.augment is not None:
             x = self._augmented(x)
         with autocast(self.device, self.bfloat16):
             losses = {} if self.source is None else self.source_.step(x, self)
             before_step = None
             if self.gradients_watched_:
-                before_step = partial(self._notify_of_gradients, batch)
-            classifier_losses, logits = self._step_classifier(x, y, before_step)
+                before_step = partial(self._notify_of_gradients, batch[:2])
+            classifier_losses, logits = self._step_classifier(
+                x, y, *weight, before_step=before_step
+            )
         losses |= classifier_losses
         return {"loss": losses["classifier_loss"], "y_pred": logits, "losses": losses}
 
     def validation_step(self, batch, **fit_params):
-        """Return the cross entropy on held-out samples."""
+        """Return the cross entropy on held-out samples, which may have weights."""
         self._set_training(False)
-        x, y = self._to_device(batch)
+        x, y, *weight = self._to_device(batch)
         with torch.no_grad():
             logits = self.module_(x)
-            return {"loss": F.cross_entropy(logits, y), "y_pred": logits}
+            return {
+                "loss": weighted_cross_entropy(logits, y, *weight),
+                "y_pred": logits,
+            }
 
-    def _to_device(self, batch) -> tuple[Tensor, Tensor]:
-        """Return samples, as float32, and labels on the device."""
-        x, y = (tensor.to(self.device) for tensor in batch)
-        return as_float(x), y
+    def _to_device(self, batch) -> tuple[Tensor, ...]:
+        """Return samples, as float32, labels and perhaps weights on the device."""
+        x, *rest = (tensor.to(self.device) for tensor in batch)
+        return as_float(x), *rest
 
     def _augmented(self, x: Tensor) -> Tensor:
         """Return a random view of the batch."""
@@ -287,18 +296,23 @@ class JointNet(ClassifierMixin, NeuralNet):
         )
 
     def _step_classifier(
-        self, x: Tensor, y: Tensor, before_step: Callable | None = None
+        self,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor | None = None,
+        *,
+        before_step: Callable | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Move the classifier down eq. (1): CE + beta * KL(U || p(. | x_ood))."""
-        smoothing = {"label_smoothing": self.label_smoothing}
+        options = {"label_smoothing": self.label_smoothing, "weight": weight}
         if self.source is None:
             logits = in_full(self.module_(x))
-            loss = F.cross_entropy(logits, y, **smoothing)
+            loss = weighted_cross_entropy(logits, y, **options)
             losses = {"classifier_loss": loss}
         else:
             logits, logits_ood = self._both_logits(x)
             loss, cross_entropy, ood = confidence_loss(
-                logits, y, logits_ood, self.beta, self.ood_loss, **smoothing
+                logits, y, logits_ood, self.beta, self.ood_loss, **options
             )
             losses = {
                 "classifier_loss": loss,

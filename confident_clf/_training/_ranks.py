@@ -50,11 +50,11 @@ class Ranks:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
-    def check_same(self, x: Tensor, y: Tensor) -> None:
+    def check_same(self, x: Tensor, *others: Tensor) -> None:
         """Raise ValueError on every rank if the ranks have different data."""
         few = x[:: max(1, len(x) // 1000)]  # all of it may be many gigabytes
         digest = hashlib.blake2b(repr(tuple(x.shape)).encode())
-        for tensor in (few, y):
+        for tensor in (few, *others):
             digest.update(tensor.contiguous().cpu().numpy().tobytes())
         digests = [None] * self.size
         dist.all_gather_object(digests, digest.hexdigest())

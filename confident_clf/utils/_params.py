@@ -48,6 +48,11 @@ def is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
+def is_balanced(value: object) -> bool:
+    """Return whether a parameter is "balanced"."""
+    return isinstance(value, str) and value == "balanced"
+
+
 def resolve_beta(beta: float | str, ood_source: object) -> float:
     """Return the beta that a classifier trains with: "auto" depends on the source."""
     if not is_auto(beta):

@@ -219,6 +219,10 @@ PARAMETERS = {
     ),
     "weight_decay": ([0, 0.1, 1], [-1, np.nan, np.inf, None]),
     "label_smoothing": ([0, 0.1, 0.99], [-0.1, 1, 1.5, np.nan, None]),
+    "class_weight": (
+        [None, "balanced", {}, {0: 2.0}, dict.fromkeys(range(3), 3)],
+        ["x", 3, [1], {0: 0}, {0: -1.0}, {0: np.nan}, {0: "a"}, {"a": 1}, {77: 1}],
+    ),
     "augment": (
         [None, lambda x: x, lambda x: x.flip(-1)],
         [

@@ -70,13 +70,14 @@ CLASSIFIERS = [
     fast(ood_source=None, method=KNN(n_neighbors=3)),
     fast(ood_source=None, method="mahalanobis"),
     fast(ood_source="noise", ood_target="reject", method="vim"),
-    ExplicitClassifier(ood_source="explicit", lr=0.01, max_epochs=5),
+    ExplicitClassifier(ood_source="explicit", lr=0.01, max_epochs=5, batch_size=8),
     # The checks have rows of many lengths: each is an image of one line.
     fast(
         module=LineConvNet,
         generator=MLPGenerator,
         discriminator=MLPDiscriminator,
         image_shape=(1, 1, -1),
+        max_epochs=20,
     ),
 ]
 
@@ -96,9 +97,22 @@ DETECTORS = [
 ESTIMATORS = CLASSIFIERS + SEARCHES + DETECTORS
 
 
-@parametrize_with_checks(ESTIMATORS)
+def expected_failed_checks(estimator):
+    """Return the one check that cannot hold for training by mini-batches."""
+    if not isinstance(estimator, ConfidentClassifier):
+        return {}
+    return {
+        "check_sample_weight_equivalence_on_dense_data": "Repeated rows make other "
+        "mini-batches than weighted ones."
+    }
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_checks(estimator, check):
-    """Check that all of scikit-learn's checks pass, none skipped, none expected to."""
+    """Check that all of scikit-learn's checks pass, none skipped, one expected to fail.
+
+    With weights, equal results would take equal batches.
+    """
     check(estimator)
 
 
