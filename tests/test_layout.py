@@ -85,6 +85,7 @@ MAY_IMPORT = {
     "_training": {"_networks", "_version", "losses", "modules", "scores", "utils"},
     "_validation": {"_samples", "utils"},
     "_version": set(),
+    "datasets": set(),
     "distributed": {"_training"},
     "export": {"_export", "_files", "utils"},
     "losses": set(),

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Data sets with known classes and unknown samples."""
+
+from confident_clf.datasets._bundled import (
+    load_digits_ood,
+    load_iris_ood,
+    load_wine_ood,
+)
+from confident_clf.datasets._made import make_ood_blobs, make_ood_moons
+
+__all__ = [
+    "load_digits_ood",
+    "load_iris_ood",
+    "load_wine_ood",
+    "make_ood_blobs",
+    "make_ood_moons",
+]
