@@ -77,7 +77,7 @@ CLASSIFIERS = [
         generator=MLPGenerator,
         discriminator=MLPDiscriminator,
         image_shape=(1, 1, -1),
-        max_epochs=20,
+        batch_size=8,
     ),
 ]
 
