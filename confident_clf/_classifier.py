@@ -53,7 +53,7 @@ from confident_clf.utils._guard import pinned
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._unchanged import unchanged_on_error
-from confident_clf.utils._weights import find_weights
+from confident_clf.utils._weights import find_weights, without_weightless
 
 
 class ConfidentClassifier(ClassifierMixin, BaseEstimator):
@@ -627,6 +627,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """Train a new net."""
         device = resolve_device(self.device)
         X, y = validate_training(self, X, y)
+        X, y, weights, validation = without_weightless(X, y, weights, validation)
         self.input_shape_ = find_input_shape(
             X, self.image_shape, self.module is not None
         )
@@ -653,6 +654,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         regime = make_regime(self, self.input_shape_)
         check_same_kind(self, regime, self.net_)
         X, y = validate_more(self, X, y)
+        X, y, weights, validation = without_weightless(X, y, weights, validation)
         validation, labels = check_validation(self, validation, y), y
         self._format = self._format.widened(X)
         X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)

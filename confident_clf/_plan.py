@@ -10,7 +10,7 @@ from confident_clf._training._schedules import resolve_schedule
 from confident_clf._validation import Validation, hold_back
 from confident_clf.utils._params import is_balanced
 from confident_clf.utils._tensors import as_tensor
-from confident_clf.utils._weights import Weights, check_every_class, with_mean_one
+from confident_clf.utils._weights import Weights, with_mean_one
 
 
 def check_one_pass(clf) -> None:
@@ -64,19 +64,7 @@ def plan_fit(
     if X_val is not None:
         options["valid"] = to_tensor(X_val, clf.input_shape_), as_tensor(y_val)
     if rows is not None:
-        check_every_class(rows, y, clf.classes_)
         options["weight"] = as_tensor(with_mean_one(rows))
     if rows_val is not None:
-        _check_held_back(rows_val)
         options["valid"] += (as_tensor(with_mean_one(rows_val)),)
     return to_tensor(X, clf.input_shape_), as_tensor(y), options
-
-
-def _check_held_back(weights: np.ndarray) -> None:
-    """Raise ValueError if all samples to validate on have the weight 0."""
-    if not weights.any():
-        raise ValueError(
-            f"sample_weight is 0 in all {len(weights)} rows that early_stopping holds "
-            "back. Leave rows of weight 0 out, pass X_val and y_val, or set "
-            "early_stopping=False."
-        )

@@ -9,6 +9,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.datasets import make_blobs
+from sklearn.ensemble import BaggingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
@@ -75,11 +76,14 @@ def test_validation_loss_is_weighted():
 
 
 def test_partial_fit_does_not_scale():
-    """Check that weights of 0 move nothing, and weights of 2 are not those of 1."""
-    start = fast(lr=1e-3).partial_fit(X, Y, classes=[0, 1, 2], sample_weight=0 * W)
-    before = start.decision_function(X)
-    after = start.partial_fit(X, Y, sample_weight=np.zeros(60)).decision_function(X)
-    assert_array_equal(before, after)
+    """Check that weights of 2 are not those of 1: the loss is twice as large."""
+    losses = [
+        one_batch()
+        .partial_fit(X, Y, classes=[0, 1, 2], sample_weight=np.full(60, weight))
+        .history_[-1]["train_loss"]
+        for weight in (1, 2)
+    ]
+    assert_allclose(losses[1], 2 * losses[0], rtol=1e-5)
     with pytest.raises(ValueError, match="class_weight='balanced' needs all labels"):
         fast(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2])
 
@@ -93,7 +97,8 @@ def test_partial_fit_does_not_scale():
         (np.ones(59), r"shape \(59,\), but X has 60 rows"),
         (np.ones((60, 1)), r"shape \(60, 1\)"),
         (["a"] * 60, "must hold numbers"),
-        (np.where(Y == 2, 0, 1), r"zero in all rows of the classes \[2\]"),
+        (np.zeros(60), "is 0 in all 60 rows"),
+        (np.where(Y == 2, 1, 0), "only one class"),
     ],
 )
 def test_bad_weights(weight, message):
@@ -103,6 +108,25 @@ def test_bad_weights(weight, message):
         with pytest.raises(ValueError, match=message):
             clf.fit(X, Y, sample_weight=weight)
         assert not hasattr(clf, "net_")
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("method", ["msp", "knn"])
+def test_rows_of_weight_zero_are_not_there(method, early_stopping):
+    """Check network, noise and score against a fit without these rows."""
+    keep = np.arange(60) % 4 > 0
+    params = {"ood_source": "noise", "method": method, "early_stopping": early_stopping}
+    clf = ConfidentClassifier(**CE | params).fit(X, Y, sample_weight=keep)
+    other = ConfidentClassifier(**CE | params).fit(X[keep], Y[keep])
+    assert_allclose(clf.ood_score(X), other.ood_score(X), rtol=1e-5)
+
+
+def test_bagging_with_a_rare_class():
+    """Check an ensemble whose members are given rows as weights, some not drawn."""
+    rare = np.where(np.arange(60) < 1, "rare", np.where(Y > 0, "one", "zero"))
+    bagging = BaggingClassifier(fast(), n_estimators=5, random_state=0).fit(X, rare)
+    assert min(len(member.classes_) for member in bagging.estimators_) == 2
+    assert bagging.predict_proba(X).shape == (60, 3)
 
 
 def test_weights_follow_their_rows():

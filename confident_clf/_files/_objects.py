@@ -329,6 +329,9 @@ class Reader(ValueReader):
         unknown = set(nodes) - set(signature(cls).parameters)
         if unknown:
             raise ValueError(f"{cls.__name__} has no parameter {min(unknown)[:50]!r}")
+        for name in _FOLDERS:
+            if nodes.get(name) not in (None, {"given": True}):
+                raise ValueError(f"{cls.__name__}.{name} names a folder")
         params = {
             name: self.decode(node, join(path, name))
             for name, node in nodes.items()

@@ -16,6 +16,31 @@ class Weights(NamedTuple):
     classes: np.ndarray | None
 
 
+def without_weightless(
+    X: np.ndarray, y: np.ndarray, sample_weight: ArrayLike | None, validation
+) -> tuple:
+    """Return samples, labels, weights and validation without the rows of weight 0.
+
+    Such a row has no effect at all: not on classes, sources or scores either. Raise
+    ValueError if weights are not such numbers, or all of them are 0.
+    """
+    if sample_weight is None:
+        return X, y, None, validation
+    weights = _check_sample_weight(sample_weight, len(y))
+    keep = weights > 0
+    if not keep.any():
+        raise ValueError(
+            f"sample_weight is 0 in all {len(y)} rows, so nothing can be learnt. Give "
+            "some rows a weight."
+        )
+    if keep.all():
+        return X, y, weights, validation
+    groups = validation.groups
+    if groups is not None and len(groups) == len(y):
+        validation = validation._replace(groups=np.asarray(groups)[keep])
+    return X[keep], y[keep], weights[keep], validation
+
+
 def find_weights(
     estimator, sample_weight: ArrayLike | None, labels: np.ndarray, y: np.ndarray
 ) -> Weights | None:
@@ -77,7 +102,6 @@ def _weights_of_classes(
     if isinstance(class_weight, dict):
         return _check_class_weight(class_weight, classes)
     totals = np.bincount(y, weights=rows, minlength=len(classes))
-    _check_totals(totals, classes)
     return totals.sum() / (len(classes) * totals)
 
 
@@ -112,22 +136,6 @@ def _is_positive(weight: object) -> bool:
         return bool(0 < np.float32(weight) < np.inf)
     except (TypeError, ValueError, OverflowError):
         return False
-
-
-def check_every_class(weights: np.ndarray, y: np.ndarray, classes: np.ndarray) -> None:
-    """Raise ValueError if all rows of a class have the weight 0."""
-    totals = np.bincount(y, weights=weights, minlength=len(classes))
-    _check_totals(totals[np.unique(y)], classes[np.unique(y)])
-
-
-def _check_totals(totals: np.ndarray, classes: np.ndarray) -> None:
-    """Raise ValueError if the weights of a class sum up to 0."""
-    if (totals == 0).any():
-        raise ValueError(
-            f"sample_weight is zero in all rows of the classes "
-            f"{classes[totals == 0].tolist()[:10]}, so they could not be learnt. Give "
-            "some of these rows a weight, or leave all of them out."
-        )
 
 
 def with_mean_one(weights: np.ndarray) -> np.ndarray:

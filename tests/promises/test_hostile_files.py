@@ -222,6 +222,11 @@ def with_network(keywords):
     return change
 
 
+def with_param(name, node):
+    """Return a change of the header: another parameter of the classifier."""
+    return lambda header: classifier(header)["params"].update({name: node})
+
+
 def with_state(key, value):
     """Return a change of the header: another learned attribute of the classifier."""
     return lambda header: classifier(header)["state"].update({key: value})
@@ -258,6 +263,10 @@ BOMBS = {
     "large images": (
         with_state("input_shape_", {"tuple": [1, 2**40, 2**40]}),
         "sides that are not in",
+    ),
+    "a folder of checkpoints": (
+        with_param("checkpoint", {"tuple": []}),
+        "names a folder",
     ),
     "a range of too few numbers": (with_state("pixels", [0.0] * 5), "TypeError"),
     "a range of no numbers": (with_state("pixels", ["a"] * 6), "could not convert"),
