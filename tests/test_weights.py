@@ -124,8 +124,11 @@ def test_rows_of_weight_zero_are_not_there(method, early_stopping):
 def test_bagging_with_a_rare_class():
     """Check an ensemble whose members are given rows as weights, some not drawn."""
     rare = np.where(np.arange(60) < 1, "rare", np.where(Y > 0, "one", "zero"))
-    bagging = BaggingClassifier(fast(), n_estimators=5, random_state=0).fit(X, rare)
-    assert min(len(member.classes_) for member in bagging.estimators_) == 2
+    bagging = BaggingClassifier(fast(), n_estimators=8, random_state=0).fit(X, rare)
+    pairs = zip(bagging.estimators_, bagging.estimators_samples_, strict=True)
+    knows = [(len(member.classes_) == 3, 0 in rows) for member, rows in pairs]
+    assert all(knows_rare == was_drawn for knows_rare, was_drawn in knows)
+    assert not all(was_drawn for _, was_drawn in knows)
     assert bagging.predict_proba(X).shape == (60, 3)
 
 
