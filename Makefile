@@ -10,7 +10,8 @@ demo: $(READY)
 	$(BIN)/python examples/plot_digits.py
 
 # The array API checks of scikit-learn run only where this is set before Python starts.
-PYTEST := SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+# One thread for each worker: more would only wait for each other.
+PYTEST := SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test: lint
 	$(PYTEST)
