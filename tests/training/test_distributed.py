@@ -70,7 +70,9 @@ def three(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:The GAN did not converge")  # it makes one point
-@pytest.mark.parametrize("ranks", ["two", "three"])
+@pytest.mark.parametrize(
+    "ranks", ["two", pytest.param("three", marks=pytest.mark.slow)]
+)
 def test_the_first_steps_are_those_of_one_process(ranks, request):
     """Check the weights of all networks: parts of a batch weigh as they are large."""
     alone, ranks = first_steps(), request.getfixturevalue(ranks)
@@ -108,6 +110,7 @@ def test_what_is_refused(case, message, two):
     assert all(message in str(rank[case]) for rank in two)
 
 
+@pytest.mark.slow
 def test_example(tmp_path):
     """Check the example with the line that its text says to start it by."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
