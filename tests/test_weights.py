@@ -97,7 +97,7 @@ def test_partial_fit_does_not_scale():
         (np.ones(59), r"shape \(59,\), but X has 60 rows"),
         (np.ones((60, 1)), r"shape \(60, 1\)"),
         (["a"] * 60, "must hold numbers"),
-        (np.zeros(60), "is 0 in all 60 rows"),
+        (np.zeros(60), "is zero in all 60 rows"),
         (np.where(Y == 2, 1, 0), "only one class"),
     ],
 )

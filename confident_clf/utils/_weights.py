@@ -30,7 +30,7 @@ def without_weightless(
     keep = weights > 0
     if not keep.any():
         raise ValueError(
-            f"sample_weight is 0 in all {len(y)} rows, so nothing can be learnt. Give "
+            f"sample_weight is zero in all {len(y)} rows, so nothing can be learnt. Give "
             "some rows a weight."
         )
     if keep.all():
