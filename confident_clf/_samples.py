@@ -312,7 +312,7 @@ def find_classes(labels) -> np.ndarray:
     if len(classes) < 2:
         raise ValueError(
             "ConfidentClassifier needs at least two classes; y has only one class, "
-            f"{classes.tolist()}."
+            f"{classes.tolist()}. (A row whose sample_weight is 0 does not count.)"
         )
     return classes
 

@@ -30,8 +30,8 @@ def without_weightless(
     keep = weights > 0
     if not keep.any():
         raise ValueError(
-            f"sample_weight is zero in all {len(y)} rows, so nothing can be learnt. Give "
-            "some rows a weight."
+            f"sample_weight is zero in all {len(y)} rows, so nothing can be learnt. "
+            "Give some rows a weight."
         )
     if keep.all():
         return X, y, weights, validation
