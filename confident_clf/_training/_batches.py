@@ -62,9 +62,9 @@ class ShuffledBatches:
         self.tensors = tensors
         self.batch_size = int(batch_size)  # torch does not take NumPy's integers
         self.ranks = ranks_together()
-        self.least = 2 if self.ranks is None else 2 * self.ranks.size
+        self.least = 2 * self.ranks.size
         smaller = min(self.batch_size, len(tensors[0]))
-        if self.ranks is not None and smaller < self.least:
+        if self.ranks.size > 1 and smaller < self.least:
             raise ValueError(
                 f"A batch has {smaller} samples, too few for {self.ranks.size} "
                 "processes: each takes at least two. Use a larger batch_size, more "
@@ -77,19 +77,13 @@ class ShuffledBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         # Drawn on the CPU, so that it is the same for every device.
-        order = torch.randperm(len(self.tensors[0]))
-        if self.ranks is not None:
-            order = self.ranks.of_first(order)
+        order = self.ranks.of_first(torch.randperm(len(self.tensors[0])))
         batches = list(order.to(self.tensors[0].device).split(self.batch_size))
         if len(batches) > 1 and len(batches[-1]) < self.least:
             batches[-2:] = [torch.cat(batches[-2:])]
-        sizes = [len(batch) for batch in batches]
-        if self.ranks is None:
-            yield from self._rows(batches)
-            return
         parts = [batch[self.ranks.rank :: self.ranks.size] for batch in batches]
-        for rows, size in zip(self._rows(parts), sizes, strict=True):
-            self.ranks.weigh(len(rows[0]), size)
+        for rows, batch in zip(self._rows(parts), batches, strict=True):
+            self.ranks.weigh(len(rows[0]), len(batch))
             yield rows
 
     def _rows(self, batches: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
@@ -130,9 +124,6 @@ class EpochMeans:
             torch.stack(values).cpu().double() @ sizes  # MPS has no float64
             for values in self.losses.values()
         ]
-        totals = torch.stack([*totals, sizes.sum()])
-        ranks = ranks_together()
-        if ranks is not None:
-            totals = ranks.sum(totals)
+        totals = ranks_together().sum(torch.stack([*totals, sizes.sum()]))
         means = (totals[:-1] / totals[-1]).tolist()
         return dict(zip(self.losses, means, strict=True))

@@ -56,11 +56,9 @@ def train(
     source = net.source and net.source_
     tensors = (x, y) if weight is None else (x, y, weight)
     ranks = ranks_together()
-    if ranks is not None:
-        ranks.check_same(*tensors)
+    ranks.check_same(*tensors)
     prepare_source(net, x, x_ood, resumes=_has_state(checkpoints))
-    if ranks is not None:
-        ranks.start_alike(torch.device(net.device), net.module_, source)
+    ranks.start_alike(torch.device(net.device), net.module_, source)
     data = Samples(*resident(tensors, net.device))
     held_out = valid and Samples(*resident(valid, net.device))
     run = Run(net, data, held_out, epochs, lr_schedule, checkpoints)
@@ -256,8 +254,7 @@ class Run:
     @staticmethod
     def _finite(losses: Tensor) -> Tensor:
         """Return which losses are finite, in all processes that train together."""
-        ranks, bad = ranks_together(), (~losses.isfinite()).float()
-        return (bad if ranks is None else ranks.sum(bad)) == 0
+        return ranks_together().sum((~losses.isfinite()).float()) == 0
 
     def begin_or_resume(self) -> int:
         """Restore the checkpoint, if there is one; return how many epochs remain."""
@@ -267,9 +264,7 @@ class Run:
             self.write_checkpoint()  # a source may have trained for a long time already
             return self.epochs
         restore(self.net, self.rates, self.checkpoints.state)
-        ranks = ranks_together()
-        if ranks is not None:
-            ranks.start_alike(torch.device(self.net.device))
+        ranks_together().start_alike(torch.device(self.net.device))
         self.keep_weights()
         # A fit that stopped early has no epochs left either.
         is_finished = self.checkpoints.state.get("is_finished")

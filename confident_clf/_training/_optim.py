@@ -40,9 +40,7 @@ def descend(
         torch.clear_autocast_cache()
     else:
         loss.backward(inputs=parameters)
-    ranks = ranks_together()
-    if ranks is not None:
-        ranks.average(parameters)
+    ranks_together().average(parameters)
     if before_step is not None:
         before_step()
     refuse_non_finite(player, loss, parameters, optimizer)

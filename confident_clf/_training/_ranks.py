@@ -16,28 +16,36 @@ from torch import distributed as dist
 
 from confident_clf.utils._seeding import draw_seed, reseed
 
-# The ranks that train together in this thread, or None.
-_together: ContextVar["Ranks | None"] = ContextVar("ranks", default=None)
+
+class Alone:
+    """A process that trains by itself: the first of one rank, with nobody to ask."""
+
+    rank, size = 0, 1
+
+    def of_first(self, value):
+        """Return the value."""
+        return value
+
+    def check_same(self, x: Tensor, *others: Tensor) -> None:
+        """Do nothing: there are no other data."""
+
+    def start_alike(
+        self, device: torch.device, *networks: torch.nn.Module | None
+    ) -> None:
+        """Do nothing: the random numbers go on as they are."""
+
+    def weigh(self, n_part: int, n_batch: int) -> None:
+        """Do nothing: the part is the batch."""
+
+    def average(self, parameters: Iterable[Tensor]) -> None:
+        """Leave the gradients as they are."""
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the values."""
+        return values
 
 
-def ranks_together() -> "Ranks | None":
-    """Return the ranks that train with this one, or None if it trains alone."""
-    return _together.get()
-
-
-def is_first_rank() -> bool:
-    """Return whether this process prints and writes files."""
-    ranks = ranks_together()
-    return ranks is None or ranks.rank == 0
-
-
-def shared_seed(random_state) -> int:
-    """Return a seed drawn from scikit-learn's `random_state`, the same on all ranks."""
-    seed, ranks = draw_seed(random_state), ranks_together()
-    return seed if ranks is None else ranks.of_first(seed)
-
-
-class Ranks:
+class Ranks(Alone):
     """The processes that train together: how many, and the number of this one."""
 
     def __init__(self):
@@ -95,3 +103,23 @@ class Ranks:
         total = values.clone()
         dist.all_reduce(total)
         return total
+
+
+# The ranks that train together in this thread; a process alone if none are set.
+_together: ContextVar[Alone] = ContextVar("ranks")
+_ALONE = Alone()
+
+
+def ranks_together() -> Alone:
+    """Return the ranks that train with this one."""
+    return _together.get(_ALONE)
+
+
+def is_first_rank() -> bool:
+    """Return whether this process prints and writes files."""
+    return ranks_together().rank == 0
+
+
+def shared_seed(random_state) -> int:
+    """Return a seed drawn from scikit-learn's `random_state`, the same on all ranks."""
+    return ranks_together().of_first(draw_seed(random_state))

@@ -98,9 +98,7 @@ class OriginalGAN(JointGAN):
             return
         schedule = resolve_schedule(self.lr_schedule)
         self.history_ = []
-        ranks = ranks_together()
-        if ranks is not None:
-            ranks.start_alike(device, self)
+        ranks_together().start_alike(device, self)
         batches = ShuffledBatches(resident((x,), device), self.batch_size)
         n_steps = self.max_epochs * len(batches)
         rates = ScheduledRates(schedule, super().optimizers(), n_steps)
