@@ -132,6 +132,20 @@ def test_bagging_with_a_rare_class():
     assert bagging.predict_proba(X).shape == (60, 3)
 
 
+def test_balanced_goes_on_without_a_class():
+    """Check training that continues on rows of two of the three classes."""
+    clf = fast(class_weight="balanced", warm_start=True).fit(X, Y)
+    two = Y < 2
+    clf.fit(X[two], Y[two], X_val=X, y_val=Y)
+    n, totals = two.sum() / 3, np.bincount(Y[two])
+    weight = np.append(n / totals, 1.0)[Y]
+    ce = F.cross_entropy(
+        torch.tensor(clf.decision_function(X)), torch.tensor(Y), reduction="none"
+    )
+    expected = np.average(ce, weights=weight)
+    assert_allclose(clf.history_[-1]["valid_loss"], expected, rtol=1e-4)
+
+
 def test_weights_follow_their_rows():
     """Check that rows with `ood_label` take their weights with them."""
     y = np.where(np.arange(60) % 7 == 0, -1, Y)

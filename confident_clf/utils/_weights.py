@@ -42,19 +42,19 @@ def without_weightless(
 
 
 def find_weights(
-    estimator, sample_weight: ArrayLike | None, labels: np.ndarray, y: np.ndarray
+    estimator, sample_weight: np.ndarray | None, labels: np.ndarray, y: np.ndarray
 ) -> Weights | None:
     """Return the weights of a fit, or None if all are equal.
 
-    `labels` are those of all rows, `y` the numbers of the classes of the rows that are
-    not OOD. Raise TypeError or ValueError if weights are not such numbers.
+    `labels` are those of all rows, as are the weights from `without_weightless`; `y`
+    are the numbers of the classes of the rows that are not OOD. Raise TypeError or
+    ValueError if `class_weight` does not fit these classes.
     """
     if sample_weight is None and estimator.class_weight is None:
         return None
     rows = np.ones(len(y))
     if sample_weight is not None:
-        is_class = ~is_ood_label(labels, estimator.ood_label)
-        rows = _check_sample_weight(sample_weight, len(labels))[is_class]
+        rows = sample_weight[~is_ood_label(labels, estimator.ood_label)]
     if estimator.class_weight is None:
         return Weights(rows, None)
     classes = _weights_of_classes(estimator.class_weight, estimator.classes_, y, rows)
@@ -97,12 +97,14 @@ def _weights_of_classes(
 ) -> np.ndarray:
     """Return the weight of each class.
 
-    "balanced" gives all classes the same sum of weights, as scikit-learn does.
+    "balanced" gives all classes the same sum of weights, as scikit-learn does. A class
+    without rows, as when training continues on other data, has weight 1.
     """
     if isinstance(class_weight, dict):
         return _check_class_weight(class_weight, classes)
     totals = np.bincount(y, weights=rows, minlength=len(classes))
-    return totals.sum() / (len(classes) * totals)
+    mean = totals.sum() / len(classes)
+    return np.divide(mean, totals, out=np.ones(len(classes)), where=totals > 0)
 
 
 def _check_class_weight(class_weight: dict, classes: np.ndarray) -> np.ndarray:
