@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from confident_clf.scores._logits import ODDS_OF_UNKNOWN
+
 
 def log1p(x: Tensor) -> Tensor:
     """Return log(1 + x) with all digits, also where x is tiny.
@@ -110,8 +112,8 @@ def relative_to_reject(logits: Tensor) -> Tensor:
 
 
 def class_logits(outputs: Tensor, rejects: bool) -> Tensor:
-    """Return logits whose softmax is `predict_proba`; a rejection is one in 20."""
-    return spread_reject(outputs, odds=1 / 19) if rejects else outputs
+    """Return logits whose softmax is `predict_proba`."""
+    return spread_reject(outputs, odds=ODDS_OF_UNKNOWN) if rejects else outputs
 
 
 FUNCTIONS = {

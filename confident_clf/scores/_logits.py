@@ -357,16 +357,19 @@ def score_logits(logits, method, *, rejects=False):
     return LOGIT_SCORES[method](to_classes(logits))
 
 
+# One sample in 20 is taken to be unknown.
+ODDS_OF_UNKNOWN = 1 / 19
+
+
 def class_logits(outputs: ArrayLike, n_classes: int) -> np.ndarray:
     """Return logits whose softmax is `predict_proba`, from the outputs of a network.
 
     Training shows as many out-of-distribution samples as known ones. In use they are
-    rarer: if the last output is a reject logit, one sample in 20 is taken to be
-    unknown.
+    rarer: if the last output is a reject logit, `ODDS_OF_UNKNOWN` is what is expected.
     """
     if np.shape(outputs)[1] == n_classes:
         return np.asarray(outputs, dtype=np.float64)
-    return spread_reject(outputs, odds=1 / 19)
+    return spread_reject(outputs, odds=ODDS_OF_UNKNOWN)
 
 
 def spread_reject(logits: ArrayLike, odds: float = 1.0) -> np.ndarray:
