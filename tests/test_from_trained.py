@@ -7,6 +7,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.special import logsumexp
@@ -334,8 +335,7 @@ def test_batches_may_differ_in_brightness(network):
 
 def test_rows_of_a_table():
     """Check names of columns, and rows that are images."""
-    pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame(X.reshape(300, 64)[:, :5], columns=list("abcde"))
+    table = pd.DataFrame(X.reshape(300, 64)[:, :5], columns=list("abcde"))
     network = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4))
     clf = from_trained(network, classes=4, input_shape=5).fit_method(table, Y)
     assert clf.feature_names_in_.tolist() == list("abcde")

@@ -432,7 +432,7 @@ class JointNet(ClassifierMixin, NeuralNet):
     def sample(self, n: int) -> np.ndarray:
         """Return `n` samples of the source, (n, *input_shape) float32.
 
-        Raises ValueError if there is no source, or `n` is not positive.
+        Raises ValueError without a source, or if `n` is below 1.
         """
         if not (isinstance(n, Integral) and n >= 1):
             raise ValueError(f"n must be a positive integer; got {n!r}.")

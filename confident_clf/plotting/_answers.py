@@ -69,7 +69,7 @@ def check_has_unknown(
         return
     if y is None or _is_id(estimator, y, len(y)).all():
         raise ValueError(
-            f"{caller} needs samples that are unknown, and there are none: X_ood is "
-            "None, and y has no label outside of classes_. Pass unknown samples as "
-            "X_ood, or label their rows of X by another value, such as -1."
+            f"{caller} needs samples that are unknown, and all of these are known. "
+            "Pass unknown samples as X_ood, or give their rows of X a label that is "
+            "not a class, such as -1."
         )
