@@ -20,17 +20,12 @@ def detector_of(estimator: BaseEstimator) -> OODDetector | None:
     return last if isinstance(last, OODDetector) else None
 
 
-def is_per_class(detector: OODDetector | None) -> bool:
-    """Return whether each class has a threshold of its own."""
-    return detector is not None and np.ndim(detector.threshold_) > 0
-
-
 def threshold_of(estimator: BaseEstimator) -> float | None:
     """Return the threshold on `confidence`, or None without a detector."""
     detector = detector_of(estimator)
     if detector is None:
         return None
-    return 0.0 if is_per_class(detector) else detector.threshold_
+    return 0.0 if detector._has_groups() else detector.threshold_
 
 
 def confidence(
@@ -38,7 +33,7 @@ def confidence(
 ) -> np.ndarray:
     """Return confidences; with a threshold for each class, those above it."""
     detector = detector_of(estimator)
-    if method is None and is_per_class(detector):
+    if method is None and detector is not None and detector._has_groups():
         return detector.decision_function(unwrap(estimator, X)[1])
     return id_confidence(estimator, X, method)
 

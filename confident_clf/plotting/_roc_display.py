@@ -4,11 +4,12 @@
 from sklearn.metrics import RocCurveDisplay, roc_curve
 
 from confident_clf.metrics import auroc
-from confident_clf.plotting._answers import check_has_unknown, known_and_confidence
+from confident_clf.plotting._answers import check_has_unknown
 from confident_clf.plotting._axes import BLUE, axes_for, import_pyplot
+from confident_clf.plotting._confidence_display import ConfidenceDisplay
 
 
-class RocDisplay:
+class RocDisplay(ConfidenceDisplay):
     """ROC curve of known against unknown samples.
 
     The known samples are the positive kind. scikit-learn's ``RocCurveDisplay`` draws
@@ -85,59 +86,7 @@ class RocDisplay:
         ax.legend(loc="lower right")
         return self
 
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator,
-        X,
-        y=None,
-        *,
-        X_ood=None,
-        method=None,
-        name=None,
-        ax=None,
-        **kwargs,
-    ):
-        """Draw the curve of a fitted estimator.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted estimator, as :class:`~confident_clf.OODDetector` takes it, or a
-            fitted detector. With a threshold for each class, the confidence is
-            that above the threshold.
-        X : array-like of shape (n_samples, ...)
-            Samples.
-        y : array-like of shape (n_samples,) or None, default=None
-            Labels. Samples with a label that is not in ``classes_`` are unknown. None
-            means that all of X are known.
-        X_ood : array-like of shape (n_ood, ...) or None, default=None
-            More samples, all of them unknown.
-        method : str, OODScore, list or None, default=None
-            Score, as in ``ood_score``. None means the estimator's own.
-        name : str or None, default=None
-            Name in the legend. None means the class of the estimator.
-        ax : matplotlib Axes or None, default=None
-            Axes to draw on. None makes new ones.
-        **kwargs : dict
-            Keyword arguments of `plot`.
-
-        Returns
-        -------
-        RocDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        ValueError
-            If the samples are not of both kinds.
-        """
-        caller = f"{cls.__name__}.from_estimator"
-        import_pyplot(caller)
-        check_has_unknown(caller, estimator, y, X_ood)
-        scores = known_and_confidence(estimator, X, y, X_ood, method)
-        name = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(*scores, name=name, ax=ax, **kwargs)
+    _check_samples = staticmethod(check_has_unknown)
 
     @classmethod
     def from_predictions(cls, y_true, y_score, *, name=None, ax=None, **kwargs):

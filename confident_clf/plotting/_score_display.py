@@ -4,11 +4,11 @@
 import numpy as np
 
 from confident_clf.metrics._metric_input import check_kinds, check_scores
-from confident_clf.plotting._answers import known_and_confidence, threshold_of
 from confident_clf.plotting._axes import BLUE, ORANGE, axes_for, import_pyplot, named
+from confident_clf.plotting._confidence_display import ConfidenceDisplay
 
 
-class ScoreDisplay:
+class ScoreDisplay(ConfidenceDisplay):
     """Histograms of the confidence in known and in unknown samples.
 
     The heights are shares of the samples of a kind, so that kinds of different size can
@@ -112,58 +112,10 @@ class ScoreDisplay:
         ax.legend()
         return self
 
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator,
-        X,
-        y=None,
-        *,
-        X_ood=None,
-        method=None,
-        name=None,
-        ax=None,
-        **kwargs,
-    ):
-        """Draw the histograms of a fitted estimator, with its threshold.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted estimator, as :class:`~confident_clf.OODDetector` takes it, or a
-            fitted detector. With a threshold for each class, the confidence is
-            that above the threshold.
-        X : array-like of shape (n_samples, ...)
-            Samples.
-        y : array-like of shape (n_samples,) or None, default=None
-            Labels. Samples with a label that is not in ``classes_`` are unknown. None
-            means that all of X are known.
-        X_ood : array-like of shape (n_ood, ...) or None, default=None
-            More samples, all of them unknown.
-        method : str, OODScore, list or None, default=None
-            Score, as in ``ood_score``. None means the estimator's own.
-        name : str or None, default=None
-            Name in the title. None means the class of the estimator.
-        ax : matplotlib Axes or None, default=None
-            Axes to draw on. None makes new ones.
-        **kwargs : dict
-            Keyword arguments of `plot`.
-
-        Returns
-        -------
-        ScoreDisplay
-            The display, drawn.
-        """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        known, scores = known_and_confidence(estimator, X, y, X_ood, method)
-        return cls.from_predictions(
-            known,
-            scores,
-            threshold=threshold_of(estimator),
-            name=type(estimator).__name__ if name is None else name,
-            ax=ax,
-            **kwargs,
-        )
+    @staticmethod
+    def _more_of(threshold: float | None) -> dict:
+        """Return the threshold, for the line."""
+        return {"threshold": threshold}
 
     @classmethod
     def from_predictions(

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What displays of the confidence in known and unknown samples have in common."""
+
+from confident_clf.plotting._answers import known_and_confidence, threshold_of
+from confident_clf.plotting._axes import import_pyplot
+
+
+class ConfidenceDisplay:
+    """A display that is made from confidences, by `from_predictions`."""
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        X_ood=None,
+        method=None,
+        name=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Draw what a fitted estimator says of known and unknown samples.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted estimator, as :class:`~confident_clf.OODDetector` takes it, or a
+            fitted detector. With a threshold for each class, the confidence is
+            that above the threshold.
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        y : array-like of shape (n_samples,) or None, default=None
+            Labels. Samples with a label that is not in ``classes_`` are unknown. None
+            means that all of X are known.
+        X_ood : array-like of shape (n_ood, ...) or None, default=None
+            More samples, all of them unknown.
+        method : str, OODScore, list or None, default=None
+            Score, as in ``ood_score``. None means the estimator's own.
+        name : str or None, default=None
+            Name in the picture. None means the class of the estimator.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw on. None makes new ones.
+        **kwargs : dict
+            Keyword arguments of `plot`.
+
+        Returns
+        -------
+        display
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the picture needs unknown samples and there are none.
+        """
+        caller = f"{cls.__name__}.from_estimator"
+        import_pyplot(caller)
+        cls._check_samples(caller, estimator, y, X_ood)
+        known, scores = known_and_confidence(estimator, X, y, X_ood, method)
+        name = type(estimator).__name__ if name is None else name
+        more = cls._more_of(threshold_of(estimator))
+        return cls.from_predictions(known, scores, name=name, ax=ax, **more, **kwargs)
+
+    @staticmethod
+    def _check_samples(caller: str, estimator, y, X_ood) -> None:
+        """Raise ValueError if the picture cannot be drawn of such samples."""
+
+    @staticmethod
+    def _more_of(threshold: float | None) -> dict:
+        """Return what else `from_predictions` takes, given the detector's threshold."""
+        return {}
