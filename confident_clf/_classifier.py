@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The classifier: validate X and y, train a net, predict with it."""
 
-from copy import copy, deepcopy
+from copy import copy
+from functools import partial
 from numbers import Integral, Real
 from os import PathLike
 
@@ -30,9 +31,9 @@ from confident_clf._samples import (
 )
 from confident_clf._trained import adopt, fit_method
 from confident_clf._training._augment import AUGMENTATIONS
-from confident_clf._training._callbacks import own_callbacks, shared_parts
+from confident_clf._training._callbacks import deepcopied, own_callbacks
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
-from confident_clf._training._collapse import warn_of_collapse, warn_of_few_steps
+from confident_clf._training._collapse import warn_of_history
 from confident_clf._training._compile import check_compiler
 from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
@@ -50,6 +51,8 @@ from confident_clf.sources._make_source import SOURCES
 from confident_clf.sources._regime import check_same_kind, make_regime
 from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._guard import pinned
+from confident_clf.utils._items import samples_and_labels
+from confident_clf.utils._lazy import in_parts, rows_for_scores
 from confident_clf.utils._seeding import draw_seed, seeded
 from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
 from confident_clf.utils._unchanged import unchanged_on_error
@@ -505,7 +508,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
     def fit(
         self,
         X,
-        y,
+        y=None,
         X_ood=None,
         sample_weight=None,
         *,
@@ -517,12 +520,17 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, features) or (n, channels, height, width)
+        X : array-like of shape (n, features) or (n, channels, height, width), sparse \
+                matrix, list of images, or torch Dataset
             Training samples; uint8 images stay uint8, the rest becomes float32. With a
             `module` of your own also signals (n, channels, time) and volumes (n,
-            channels, depth, height, width).
-        y : array-like of shape (n,)
-            Labels of any kind; rows labelled `ood_label` are OOD samples.
+            channels, depth, height, width). Sparse rows, image files (a list of paths),
+            images of Pillow, Datasets, DataLoaders (their Dataset, read by their
+            workers) and arrays on the disk of more than 256 MiB are read and made dense
+            batch by batch.
+        y : array-like of shape (n,) or None, default=None
+            Labels of any kind; rows labelled `ood_label` are OOD samples. None takes
+            the labels of a Dataset of pairs (sample, label).
         X_ood : array-like of shape (m, ...) or None, default=None
             OOD samples for a source that needs them, in the shape and units of `X`.
         sample_weight : array-like of shape (n,) or None, default=None
@@ -561,17 +569,16 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             If `module`, `generator` or `discriminator` does not make a module.
         """
         check_checkpoint(self.checkpoint, warm_start=self.warm_start)
+        X, y = samples_and_labels(X, y)
         with unchanged_on_error(self):
-            if self.warm_start and hasattr(self, "net_"):
-                call = self._continue
-            else:
-                call = self._start
+            goes_on = self.warm_start and hasattr(self, "net_")
+            call = self._continue if goes_on else self._start
             call(X, y, X_ood, sample_weight, Validation(X_val, y_val, groups))
         return self
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, X_ood=None, sample_weight=None):
+    def partial_fit(self, X, y=None, classes=None, X_ood=None, sample_weight=None):
         """Train for one pass over some data, after others.
 
         The learning rates stay constant: an `lr_schedule` cannot know how many passes
@@ -609,6 +616,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             As in `fit`.
         """
         check_one_pass(self)
+        X, y = samples_and_labels(X, y)
         with unchanged_on_error(self):
             if classes is not None:
                 classes = without_ood_label(classes, self.ood_label)
@@ -628,9 +636,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         device = resolve_device(self.device)
         X, y = validate_training(self, X, y)
         X, y, weights, validation = without_weightless(X, y, weights, validation)
-        self.input_shape_ = find_input_shape(
-            X, self.image_shape, self.module is not None
-        )
+        self.input_shape_ = find_input_shape(self, X)
         self._format = SampleFormat.of(X, len(self.input_shape_) == 3)
         warn_of_scale(X, self.input_shape_)
         regime = make_regime(self, self.input_shape_)
@@ -641,23 +647,22 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         weights = find_weights(self, weights, labels, y)
         validation = check_validation(self, validation, labels)
         seed = shared_seed(self.random_state)
-        arrays = {"X": X, "y": y, "X_ood": X_ood, **validation.arrays()}
-        arrays["sample_weight"] = None if weights is None else weights.rows
-        checkpoints = open_checkpoints(self, device, seed, **arrays)
+        checkpoints = open_checkpoints(
+            self, device, seed, X, y, X_ood, weights, validation
+        )
         with seeded(seed if checkpoints is None else checkpoints.seed, device):
             net = make_net(self, X, regime, device)
             self._train(net, X, y, X_ood, weights, validation, one_pass, checkpoints)
 
     def _continue(self, X, y, X_ood, weights, validation=NOTHING, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
-        source = self.net_.source
         regime = make_regime(self, self.input_shape_)
         check_same_kind(self, regime, self.net_)
         X, y = validate_more(self, X, y)
         X, y, weights, validation = without_weightless(X, y, weights, validation)
         validation, labels = check_validation(self, validation, y), y
         self._format = self._format.widened(X)
-        X, y, X_ood = split_ood_rows(self, X, y, X_ood, source, more=True)
+        X, y, X_ood = split_ood_rows(self, X, y, X_ood, self.net_.source, more=True)
         y = encode_labels(y, self.classes_)
         weights = find_weights(self, weights, labels, y)
         net = self.net_.copy().set_params(**step_params(self, regime.beta))
@@ -684,13 +689,12 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
             raise
         self._keep(net, X, y)
         if not one_pass:
-            warn_of_few_steps(net.history)
-            warn_of_collapse(net.history)
+            warn_of_history(net.history)
 
     def _keep(self, net, X, y):
         """Keep the trained net, and fit the method's score on the training samples."""
         self.net_ = net
-        X = X.reshape(-1, *self.input_shape_)
+        X, y = rows_for_scores(X.reshape(-1, *self.input_shape_), y)
         self.method_ = clone(make_score(self.method)).fit(self._view(net), X, y)
 
     @pinned
@@ -775,7 +779,8 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         method = self.method if method is None else method
         score = fitted_score(method, getattr(self, "method_", None))
-        return score.ood_score(self._view(self.net_), self._validate(X))
+        view = self._view(self.net_)
+        return in_parts(partial(score.ood_score, view), self._validate(X))
 
     def score_samples(self, X, method=None):
         """Return a score that is higher for in-distribution samples.
@@ -897,7 +902,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     def __deepcopy__(self, memo):
         """Copy everything, but share with the callbacks what they write to."""
-        memo |= shared_parts(self.callbacks)
-        memo[id(self)] = twin = type(self).__new__(type(self))
-        vars(twin).update(deepcopy(vars(self), memo))
-        return twin
+        return deepcopied(self, memo)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -7,27 +7,37 @@ read its parameters and what `fit` has learned about the format of a sample.
 
 import math
 import warnings
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import (
+    check_array,
+    check_consistent_length,
+    check_X_y,
+    column_or_1d,
+)
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from confident_clf.utils._dates import refuse_dates
-from confident_clf.utils._hints import (
-    check_axes,
-    check_container,
-    check_image_shape,
-    hint_of_shape,
-)
+from confident_clf.utils._hints import check_axes, check_image_shape, hint_of_shape
+from confident_clf.utils._items import opened
 from confident_clf.utils._label_kinds import plain_labels
 from confident_clf.utils._labels import check_class_labels, is_ood_label
+from confident_clf.utils._lazy import (
+    LazyRows,
+    blocks_of,
+    lazy_rows,
+    least_and_most,
+    std_of_columns,
+)
 from confident_clf.utils._sklearn import _get_feature_names
-from confident_clf.utils._tensors import as_array, as_tensor
-from confident_clf.utils._units import PixelRange, warn_of_units
+from confident_clf.utils._tensors import LazyTensor, as_array, to_samples
+from confident_clf.utils._units import PixelRange, scale_of, warn_of_units
 
 # How far outside of [0, 1] rounding may bring a pixel that was scaled.
 _ROUNDING = 1e-3
@@ -50,7 +60,8 @@ class SampleFormat(NamedTuple):
     def of(cls, X: np.ndarray, are_images: bool) -> "SampleFormat":
         """Return the format of the samples `X`."""
         pixels = PixelRange.of(X) if are_images else None
-        return cls(X.shape[1:], X.dtype, float(X.max()), pixels)
+        largest = pixels.high * scale_of(X) if are_images else least_and_most(X)[1]
+        return cls(X.shape[1:], X.dtype, largest, pixels)
 
     def widened(self, X: np.ndarray) -> "SampleFormat":
         """Return the format of these samples and of more to train on."""
@@ -58,10 +69,11 @@ class SampleFormat(NamedTuple):
             return self
         return self._replace(pixels=self.pixels.widened(PixelRange.of(X)))
 
-    def check(self, X: np.ndarray, name: str) -> None:
-        """Raise ValueError if the samples have another shape or range of pixels.
+    def check(self, X: np.ndarray | LazyRows, name: str) -> np.ndarray | LazyRows:
+        """Return the samples; raise ValueError if they have another shape or range.
 
-        The message calls them `name`.
+        The message calls them `name`. The pixels of lazy samples are checked when they
+        are read.
         """
         if self.shape is not None and X.shape[1:] != self.shape:
             raise ValueError(
@@ -69,6 +81,13 @@ class SampleFormat(NamedTuple):
                 f"is expecting {self.shape}, the shape of the samples in fit."
                 f"{hint_of_shape(X.shape, self.shape)}"
             )
+        if isinstance(X, LazyRows):
+            return X.checked(partial(self._check_pixels, name=name))
+        self._check_pixels(X, name)
+        return X
+
+    def _check_pixels(self, X: np.ndarray, name: str) -> None:
+        """Raise ValueError if pixels have another scale than in `fit`."""
         if self.dtype == np.uint8 != X.dtype and not _is_scaled(X.min(), X.max()):
             raise ValueError(
                 f"{name} holds floats up to {X.max():g} and down to {X.min():g}, but "
@@ -101,18 +120,25 @@ def _is_scaled(low: float, high: float) -> bool:
 
 def validate_training(estimator, X, y) -> tuple[np.ndarray, np.ndarray]:
     """Return X and y of a first fit as arrays; set the number and names of features."""
-    X = _with_dtype(X)
+    X = _opened(X, estimator.image_shape)
     y = plain_labels(as_array(y))
     own_module = estimator.module is not None
     check_axes(getattr(X, "shape", ()), own_module=own_module)
-    with np.errstate(over="ignore"):  # a value that becomes infinite is refused
-        X, y = validate_data(
-            estimator,
-            X,
-            y,
-            ensure_min_samples=2,
-            **_conversion(X, estimator.image_shape),
-        )
+    if isinstance(X, LazyRows):
+        # The labels are checked as beside any X; the samples, when they are read.
+        stand_in = np.zeros((len(X), 1), dtype=np.int8)
+        _, y = check_X_y(stand_in, y, ensure_min_samples=2)
+        validate_data(estimator, X, skip_check_array=True)
+    else:
+        with np.errstate(over="ignore"):  # a value that becomes infinite is refused
+            X, y = validate_data(
+                estimator,
+                X,
+                y,
+                ensure_min_samples=2,
+                **_conversion(X, estimator.image_shape),
+            )
+        X = _dense_or_lazy(X)
     check_class_labels(y)
     _check_n_dimensions(X, estimator.image_shape)
     return X, y
@@ -145,40 +171,56 @@ def learn_format(estimator, X) -> None:
 
 def validate_samples(estimator, X, **options) -> np.ndarray:
     """Return samples as an array, checked against those of `fit`."""
-    X = _with_dtype(X)
     shape = estimator._format.shape
-    if shape is None or len(shape) > 1 or getattr(X, "ndim", 2) > 2:
+    X = _opened(X, estimator.image_shape or shape)
+    is_lazy = isinstance(X, LazyRows)
+    if is_lazy or shape is None or len(shape) > 1 or getattr(X, "ndim", 2) > 2:
         # n_features_in_ is the number of channels: it says little about images.
         X = _check_like_fit(estimator, X, "X", **options)
     else:
         options |= _conversion(X, estimator.image_shape)
         with np.errstate(over="ignore"):  # a value that becomes infinite is refused
             X = validate_data(estimator, X, reset=False, **options)
-        estimator._format.check(X, "X")
-    warn_of_units(estimator._format.pixels, X, estimator.net_)
+        X = estimator._format.check(_dense_or_lazy(X), "X")
+    if estimator._format.pixels is not None:
+        few = next(blocks_of(X))
+        warn_of_units(estimator._format.pixels, few, estimator.net_)
     return X
 
 
 def _check_like_fit(estimator, X, name: str, **options) -> np.ndarray:
-    """Return samples as an array of the format seen in `fit`."""
-    X = _with_dtype(X, name)
+    """Return samples of the format seen in `fit`."""
+    X = _opened(X, estimator.image_shape or estimator._format.shape, name)
+    if isinstance(X, LazyRows):
+        if len(X) < options.get("ensure_min_samples", 1):
+            raise ValueError(f"Found array with {len(X)} sample(s) in {name}: too few.")
+        return estimator._format.check(X, name)
     options |= _conversion(X, estimator.image_shape)
     with np.errstate(over="ignore"):
         X = check_array(X, input_name=name, **options)
-    estimator._format.check(X, name)
-    return X
+    return estimator._format.check(_dense_or_lazy(X), name)
+
+
+def _dense_or_lazy(X) -> np.ndarray | LazyRows:
+    """Return a sparse matrix as lazy rows, which are made dense batch by batch."""
+    return lazy_rows(X, X.dtype) if issparse(X) else X
 
 
 def _conversion(X, image_shape) -> dict:
     """Return how to convert X: pixels may stay uint8, the rest becomes float32."""
     is_image = image_shape is not None or getattr(X, "ndim", 2) > 2
     dtype = [np.float32, np.uint8] if is_image else np.float32
-    return {"dtype": dtype, "order": "C", "allow_nd": True}
+    return {"dtype": dtype, "order": "C", "allow_nd": True, "accept_sparse": "csr"}
 
 
-def _with_dtype(X, name: str = "X"):
-    """Return lists and tensors as arrays: their dtype tells pixels from floats."""
-    check_container(X)
+def _opened(X, shape: tuple[int, ...] | None, name: str = "X"):
+    """Return samples as what has a dtype, which tells pixels from floats.
+
+    Lists and tensors become arrays, and what is to be read later lazy rows.
+    """
+    X = opened(X, shape)
+    if isinstance(X, LazyRows):
+        return X
     refuse_dates(X, name)
     X = as_array(X)
     is_list = isinstance(X, (list, tuple))
@@ -199,19 +241,23 @@ def _check_n_dimensions(X: np.ndarray, image_shape) -> None:
         )
     if X.ndim == 2:
         return
-    if image_shape is not None:
+    are_brought_to_it = isinstance(X, LazyRows) and X.shape[1:] == tuple(
+        image_shape or ()
+    )
+    if image_shape is not None and not are_brought_to_it:
         raise ValueError(
             f"image_shape={image_shape} says that X holds images as 2-D rows, but X "
             f"has shape {X.shape}. Leave image_shape=None for 4-D images."
         )
 
 
-def find_input_shape(X: np.ndarray, image_shape, own_module: bool) -> tuple[int, ...]:
+def find_input_shape(estimator, X: np.ndarray | LazyRows) -> tuple[int, ...]:
     """Return the shape of a sample as the networks see it."""
-    if image_shape is None:
+    image_shape = estimator.image_shape
+    if image_shape is None or X.ndim > 2:
         return X.shape[1:]
     sizes = _resolve_image_shape(image_shape, X.shape[1])
-    if not own_module:
+    if estimator.module is None:
         check_image_shape(sizes)
     return sizes
 
@@ -275,7 +321,8 @@ def split_ood_rows(estimator, X, y, X_ood, source, more: bool = False):
             f"Training takes at least 2 rows that are not of ood_label="
             f"{estimator.ood_label!r}; there are {len(y)}."
         )
-    return X, y, X_ood if uses_ood_rows else None
+    # They are kept: training may go on with them.
+    return X, y, np.asarray(X_ood) if uses_ood_rows and X_ood is not None else None
 
 
 def check_others(estimator, samples, name: str) -> np.ndarray:
@@ -298,6 +345,7 @@ def _check_names(estimator, samples, name: str) -> None:
 
 def _concatenate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the samples of both, pixels scaled to [0, 1] if the others are floats."""
+    one, other = np.asarray(one), np.asarray(other)
     if one.dtype != other.dtype:
         one, other = (
             X.astype(np.float32) / 255 if X.dtype == np.uint8 else X
@@ -346,9 +394,11 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, name: str = "y") -> np.nda
     return np.searchsorted(classes, y)
 
 
-def to_tensor(X: np.ndarray | None, input_shape: tuple[int, ...]) -> Tensor | None:
+def to_tensor(
+    X: np.ndarray | LazyRows | None, input_shape: tuple[int, ...]
+) -> Tensor | LazyTensor | None:
     """Return samples as a tensor in the shape that the networks see."""
-    return None if X is None else as_tensor(X.reshape(len(X), *input_shape))
+    return None if X is None else to_samples(X.reshape(len(X), *input_shape))
 
 
 # Well above that of scaled features, of counts and of the pixels 0 to 16 of digits.
@@ -359,7 +409,7 @@ def warn_of_scale(X: np.ndarray, input_shape: tuple[int, ...]) -> None:
     """Warn if the features of rows are so large or small that training suffers."""
     if len(input_shape) > 1 or X.dtype == np.uint8:
         return
-    spreads = X.std(axis=0, dtype=np.float64)
+    spreads, _ = std_of_columns(X)
     column = spreads.argmax()
     if _SMALL_FEATURE <= spreads[column] <= _LARGE_FEATURE or spreads[column] == 0:
         return

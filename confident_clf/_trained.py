@@ -150,8 +150,7 @@ def _like_fit(clf, X, y) -> tuple[np.ndarray, np.ndarray]:
         if clf.input_shape_ is None:
             clf.input_shape_ = clf._format.shape
             clf.net_ = clf.net_.copy()
-            few = as_array(X)[:4]
-            few = validate_samples(clf, few).reshape(-1, *clf.input_shape_)
+            few = np.array(validate_samples(clf, X)[:4]).reshape(-1, *clf.input_shape_)
             try_net(clf.net_, torch.from_numpy(few), clf, torch.device(clf.net_.device))
     return validate_more(clf, X, y)
 

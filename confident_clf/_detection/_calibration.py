@@ -29,7 +29,8 @@ from confident_clf._detection._conformal import (
     lower,
 )
 from confident_clf._detection._order import warn_of_inversion
-from confident_clf.utils._arrays import split_rows
+from confident_clf.utils._arrays import rows_of, split_rows
+from confident_clf.utils._items import opened_for, samples_and_labels
 from confident_clf.utils._labels import is_known, labels_to_learn
 from confident_clf.utils._params import params_of_rows
 from confident_clf.utils._rare import keep_classes
@@ -63,7 +64,8 @@ def calibrate(
     """Return the fitted estimator, and confidences of rows it was not fitted on."""
     check_method(detector.estimator, detector.method)
     _check_classifier(detector)
-    X, y = indexable(X, y)
+    X, y = samples_and_labels(X, y)
+    X, y = indexable(opened_for(detector.estimator, X), y)
     score_rows = _score_frozen if is_frozen(detector) else _fit_and_score
     scored = score_rows(detector, X, y, params)
     _check_enough(detector, len(scored.confidence))
@@ -155,7 +157,7 @@ def _fit_and_score_split(
     confidence, predicted = _score(detector, estimator, X_held_out)
     known = is_known(estimator, y_held_out, len(confidence))
     if warns:
-        rows = _safe_indexing(X_held_out, np.flatnonzero(known))
+        rows = rows_of(X_held_out, np.flatnonzero(known))
         warn_of_inversion(estimator, rows, confidence[known], detector.method)
     left_out = [] if known.all() else np.ravel(y_held_out)[~known]
     return _Scored(estimator, confidence[known], predicted[known], left_out)

@@ -10,6 +10,8 @@ from sklearn.base import BaseEstimator
 from confident_clf._detection._confidence import Method, id_confidence, unwrap
 from confident_clf._detection._conformal import conformal_p_values
 from confident_clf.utils._arrays import to_numpy
+from confident_clf.utils._items import opened_for
+from confident_clf.utils._lazy import parts_of
 
 
 class Decisions(NamedTuple):
@@ -87,6 +89,11 @@ def confidence_and_labels(
     last, X = unwrap(estimator, X)
     if hasattr(last, "best_estimator_"):
         return confidence_and_labels(last.best_estimator_, X, method)
+    parts = list(parts_of(opened_for(last, X)))
+    if len(parts) > 1:
+        found = [confidence_and_labels(last, part, method) for part in parts]
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
+    (X,) = parts
     if hasattr(last, "_once"):
         last = last._once(X)
     return id_confidence(last, X, method), to_numpy(last.predict(X))

@@ -13,7 +13,9 @@ from sklearn.utils import get_tags
 
 from confident_clf._detection._confidence import Method, id_confidence, unwrap
 from confident_clf._detection._synthetic import synthetic_ood
-from confident_clf.utils._sklearn import _num_samples, _safe_indexing
+from confident_clf.utils._arrays import rows_of
+from confident_clf.utils._lazy import LazyRows
+from confident_clf.utils._sklearn import _num_samples
 
 _MOST_ROWS = 500
 _FEWEST_ROWS = 20
@@ -33,7 +35,8 @@ def warn_of_inversion(
     is_pairwise = get_tags(estimator).input_tags.pairwise
     if n < _FEWEST_ROWS or is_pairwise or issparse(X) or np.ndim(X) < 2:
         return
-    rows = _safe_indexing(X, np.arange(n))
+    rows = rows_of(X, np.arange(n))
+    rows = np.asarray(rows) if isinstance(rows, LazyRows) else rows
     shuffled = id_confidence(estimator, synthetic_ood(rows, "permuted"), method)
     area = mannwhitneyu(confidence[:n], shuffled).statistic / n**2
     # Three standard errors of an area whose true value is 0.5.

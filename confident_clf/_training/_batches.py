@@ -8,6 +8,7 @@ from skorch.dataset import Dataset
 from torch import Tensor
 
 from confident_clf._training._ranks import ranks_together
+from confident_clf.utils._tensors import LazyTensor, row_bytes
 
 # Rows to copy at once, in bytes.
 CHUNK_BYTES = 2**20
@@ -16,10 +17,12 @@ CHUNK_BYTES = 2**20
 def resident(tensors: Sequence[Tensor], device: str | torch.device) -> Sequence[Tensor]:
     """Return the tensors on the GPU if they take at most half of its free memory.
 
-    That saves a copy per batch. Otherwise they stay on the CPU.
+    That saves a copy per batch. Otherwise they stay on the CPU, as do samples that are
+    read when they are needed.
     """
     device = torch.device(device)
-    if device.type != "cuda":
+    is_lazy = any(isinstance(tensor, LazyTensor) for tensor in tensors)
+    if device.type != "cuda" or is_lazy:
         return tensors
     free, _ = torch.cuda.mem_get_info(device)
     # torch keeps memory that it has freed, and uses it again.
@@ -32,10 +35,11 @@ def resident(tensors: Sequence[Tensor], device: str | torch.device) -> Sequence[
 class Samples(Dataset):
     """Samples and labels as tensors; callbacks of skorch find them in `X` and `y`.
 
-    A third tensor, if there is one, has the weight of each sample.
+    A third tensor, if there is one, has the weight of each sample. The samples may be a
+    LazyTensor.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, *weight: Tensor):
+    def __init__(self, x: Tensor | LazyTensor, y: Tensor, *weight: Tensor):
         super().__init__(x, y)
         self.weight = weight
 
@@ -44,9 +48,9 @@ class Samples(Dataset):
         """Samples, labels and perhaps weights, as in a TensorDataset."""
         return self.X, self.y, *self.weight
 
-    def batches(self, size: int) -> list[tuple[Tensor, ...]]:
-        """Return batches in order; they are views."""
-        return list(zip(*(t.split(size) for t in self.tensors), strict=True))
+    def batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield batches in order; of tensors they are views."""
+        return zip(*(t.split(size) for t in self.tensors), strict=True)
 
 
 class ShuffledBatches:
@@ -90,14 +94,20 @@ class ShuffledBatches:
         """Yield the rows of each batch of row numbers."""
         # Copy the rows of many batches at once, then yield views of the copy. For small
         # rows, one copy per batch takes as long as a layer.
-        row_bytes = sum(t[0].numel() * t.element_size() for t in self.tensors)
-        n_at_once = max(1, CHUNK_BYTES // (row_bytes * self.batch_size))
-        for start in range(0, len(batches), n_at_once):
-            chunk = batches[start : start + n_at_once]
+        n_bytes = sum(map(row_bytes, self.tensors))
+        n_at_once = max(1, CHUNK_BYTES // (n_bytes * self.batch_size))
+        starts = range(0, len(batches), n_at_once)
+        chunks = [batches[start : start + n_at_once] for start in starts]
+        rows = [torch.cat(chunk) for chunk in chunks]
+        copies = zip(*(_each(tensor, rows) for tensor in self.tensors), strict=True)
+        for chunk, tensors in zip(chunks, copies, strict=True):
             sizes = [len(batch) for batch in chunk]
-            rows = torch.cat(chunk)
-            split = (tensor[rows].split(sizes) for tensor in self.tensors)
-            yield from zip(*split, strict=True)
+            yield from zip(*(tensor.split(sizes) for tensor in tensors), strict=True)
+
+
+def _each(x: Tensor | LazyTensor, parts: list[Tensor]) -> Iterator[Tensor]:
+    """Yield copies of parts of the rows."""
+    return x.each(parts) if isinstance(x, LazyTensor) else (x[rows] for rows in parts)
 
 
 class EpochMeans:

@@ -48,6 +48,14 @@ def own_callbacks(callbacks):
     return deepcopy(callbacks, shared_parts(callbacks))
 
 
+def deepcopied(estimator, memo: dict):
+    """Return a deep copy that shares with the callbacks what they write to."""
+    memo |= shared_parts(estimator.callbacks)
+    memo[id(estimator)] = twin = type(estimator).__new__(type(estimator))
+    vars(twin).update(deepcopy(vars(estimator), memo))
+    return twin
+
+
 def shared_parts(callbacks) -> dict[int, object]:
     """Return what copies of callbacks share with them: the second argument of deepcopy.
 

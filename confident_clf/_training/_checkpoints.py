@@ -51,7 +51,9 @@ def check_checkpoint(checkpoint, *, warm_start=False, one_pass=False) -> None:
         )
 
 
-def open_checkpoints(estimator, device: torch.device, seed: int, **arrays):
+def open_checkpoints(
+    estimator, device: torch.device, seed: int, X, y, X_ood, weights, validation
+):
     """Return the checkpoints of the fit that is about to begin, or None.
 
     Without a `random_state` the seed differs each time, and is not compared.
@@ -66,6 +68,8 @@ def open_checkpoints(estimator, device: torch.device, seed: int, **arrays):
     params["device"] = device.type
     params["random_state"] = None if estimator.random_state is None else seed
     params["classes"] = estimator.classes_
+    arrays = {"X": X, "y": y, "X_ood": X_ood, **validation.arrays()}
+    arrays["sample_weight"] = None if weights is None else weights.rows
     return Checkpoints(estimator.checkpoint, fingerprint(params, arrays), seed)
 
 

@@ -75,6 +75,12 @@ def _n_steps(rows: list[dict]) -> int:
     return sum(row.get("train_batch_count", 0) for row in rows)
 
 
+def warn_of_history(rows: list[dict]) -> None:
+    """Warn of what the history of a fit shows to have gone wrong."""
+    warn_of_few_steps(rows)
+    warn_of_collapse(rows)
+
+
 def warn_of_few_steps(rows: list[dict]) -> None:
     """Warn if few steps have hardly lowered the classifier's cross entropy.
 

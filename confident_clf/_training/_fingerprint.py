@@ -3,7 +3,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Thread
 from types import MethodType
@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from confident_clf._version import __version__
+from confident_clf.utils._lazy import LazyRows
 from confident_clf.utils._torch import MODULE_INTERNALS
 
 # Longest description that is kept as it is, in characters.
@@ -64,10 +65,12 @@ def _describe(value, describe: Callable) -> str:
     """Return the text of a value; `describe` returns that of its contents."""
     if isinstance(value, torch.Tensor):
         return f"tensor {value.dtype} {tuple(value.shape)} {_content(value)}"
+    if isinstance(value, LazyRows):
+        return f"{value.dtype} {value.shape} {_digest(value.blocks())}"
     if isinstance(value, np.ndarray):
         if value.dtype == object or value.size <= 10:
             return describe(value.tolist())
-        return f"{value.dtype} {value.shape} {_digest(np.ascontiguousarray(value))}"
+        return f"{value.dtype} {value.shape} {_digest([np.ascontiguousarray(value)])}"
     if isinstance(value, np.generic):
         return repr(value.item())
     if isinstance(value, (list, tuple)):
@@ -113,12 +116,15 @@ def _attributes(value) -> dict:
 def _content(tensor: torch.Tensor) -> str:
     """Return a hash of a tensor's bytes, for every dtype."""
     dense = tensor.detach().cpu().to_dense().resolve_conj().resolve_neg()
-    return _digest(dense.flatten().contiguous().view(torch.uint8).numpy())
+    return _digest([dense.flatten().contiguous().view(torch.uint8).numpy()])
 
 
-def _digest(data) -> str:
-    """Return a hash of bytes, as hexadecimal digits."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+def _digest(parts: Iterable) -> str:
+    """Return a hash of bytes, which come in parts, as hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _cut(text: str) -> str:
@@ -128,7 +134,7 @@ def _cut(text: str) -> str:
     """
     if len(text) <= MAX_LENGTH:
         return text
-    return f"{text[:MAX_LENGTH]}... {_digest(text.encode())}"
+    return f"{text[:MAX_LENGTH]}... {_digest([text.encode()])}"
 
 
 def _name(thing) -> str:

@@ -138,8 +138,6 @@ class Run:
         self.net = net
         self.datasets = {"dataset_train": data, "dataset_valid": held_out}
         self.batches = ShuffledBatches(data.tensors, net.batch_size)
-        # In order: no random numbers are drawn, so they do not change the training.
-        self.held_out = held_out and held_out.batches(int(net.batch_size))
         self.epochs = epochs
         n_steps = epochs * len(self.batches)
         optimizers = net.optimizers_in_order()
@@ -155,7 +153,7 @@ class Run:
             net.notify("on_epoch_begin", **self.datasets)
             with warm_up(net, len(net.history) - 1):
                 figures = self._train_epoch()
-            if self.held_out:
+            if self.datasets["dataset_valid"]:
                 self._validate()
             self._record(figures)
             net.notify("on_epoch_end", **self.datasets)
@@ -190,7 +188,9 @@ class Run:
 
     def _validate(self) -> None:
         """Record the loss on the held-out samples."""
-        losses = self._each_batch(self.held_out, self.net.validation_step, False)
+        # In order: no random numbers are drawn, so they do not change the training.
+        batches = self.datasets["dataset_valid"].batches(int(self.net.batch_size))
+        losses = self._each_batch(batches, self.net.validation_step, False)
         self._record_losses("valid", losses)
 
     def _each_batch(self, batches, step, training: bool, position=None) -> EpochMeans:

@@ -34,7 +34,7 @@ def make_net(clf, X: np.ndarray, regime, device: torch.device) -> JointNet:
     module = with_hidden(clf.module, clf.hidden, clf.input_shape_)
     factory = ClassifierFactory(module, clf.input_shape_, n_outputs)
     net = new_net(clf, factory, regime, device).initialize()
-    few = as_tensor(X[:4].copy().reshape(-1, *clf.input_shape_))
+    few = as_tensor(np.array(X[:4])).reshape(-1, *clf.input_shape_)
     try_net(net, few, clf, device)
     fine_tune(net, as_float(few).to(device), clf.backbone_lr, clf.head_epochs)
     if source is not None and source.makes_inputs:

@@ -44,7 +44,7 @@ from confident_clf.utils._compute import (
     in_full,
     one_thread,
 )
-from confident_clf.utils._tensors import as_float, to_device
+from confident_clf.utils._tensors import LazyTensor, as_float, to_device
 from confident_clf.utils._torch import comes_from_raise
 
 # How many batches of OOD rows to draw at once, and how many numbers at most.
@@ -460,7 +460,7 @@ class JointNet(ClassifierMixin, NeuralNet):
         """
         loader = super().get_iterator(dataset, training)
         x = getattr(dataset, "X", None)
-        if isinstance(x, Tensor):
+        if isinstance(x, (Tensor, LazyTensor)):
             y = torch.zeros(len(x)) if dataset.y is None else dataset.y
             size = int(loader.batch_size)
             return list(zip(x.split(size), y.split(size), strict=True))

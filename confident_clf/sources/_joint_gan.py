@@ -26,7 +26,7 @@ from confident_clf.losses import (
 from confident_clf.sources._source import OODSource
 from confident_clf.utils._compute import in_full
 from confident_clf.utils._sklearn import Interval, StrOptions
-from confident_clf.utils._tensors import as_float
+from confident_clf.utils._tensors import as_float, extremes, std_and_mean
 
 
 class JointGAN(OODSource):
@@ -258,12 +258,10 @@ def _standard_units(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     if x.ndim > 2:
         rest = (0, *range(2, x.ndim))
-        offset, high = (
-            as_float(extreme(x, dim=rest, keepdim=True)[0])
-            for extreme in (torch.amin, torch.amax)
-        )  # (channels, 1, ...)
+        offset, high = (as_float(extreme[0]) for extreme in extremes(x, rest))
+        # (channels, 1, ...)
         return offset, high - offset
-    scale, offset = torch.std_mean(x, dim=0, correction=0)
+    scale, offset = std_and_mean(x)
     return offset, scale
 
 

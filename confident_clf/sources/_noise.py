@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from confident_clf.sources._source import OODSource
 from confident_clf.utils._sklearn import Interval, StrOptions
-from confident_clf.utils._tensors import as_float
+from confident_clf.utils._tensors import as_float, extremes, row_bytes
 
 # Rows kept to shuffle and permute: a model file should not hold all data.
-MAX_ROWS = 2048
+MAX_ROWS, MAX_BYTES = 2048, 2**26
 # Among fewer rows, numbers may have two values by chance.
 _ENOUGH_ROWS = 8
 
@@ -87,16 +87,15 @@ class NoiseOOD(OODSource):
                 f"{', '.join(map(repr, makers))}."
             )
         dims = (0, *range(2, x.ndim))
-        low, high = (
-            as_float(extreme(x, dim=dims, keepdim=True)[0]).to(device)
-            for extreme in (torch.amin, torch.amax)
-        )
-        rows = x[torch.randperm(len(x))[:MAX_ROWS]].to(device)
+        low, high = (as_float(extreme[0]).to(device) for extreme in extremes(x, dims))
+        n_rows = min(MAX_ROWS, max(1, MAX_BYTES // row_bytes(x)))
+        rows = x[torch.randperm(len(x))[:n_rows]].to(device)
         self.register_buffer("low_", low)
         self.register_buffer("high_", high)
         self.register_buffer("rows_", rows)
         if x.ndim == 2:
-            first, is_category = self._categories(x)
+            few = x if isinstance(x, Tensor) else rows.cpu()
+            first, is_category = self._categories(few)
             self.register_buffer("first_of_category_", first.to(device))
             changes = (high > low) & ~is_category.to(device)
             self.register_buffer("numbers_", changes.nonzero().flatten())

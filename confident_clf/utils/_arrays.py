@@ -4,6 +4,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from confident_clf.utils._lazy import LazyRows
 from confident_clf.utils._sklearn import (
     _convert_to_numpy,
     _safe_indexing,
@@ -28,12 +29,19 @@ def like(values: np.ndarray, X: ArrayLike) -> ArrayLike:
     return xp.asarray(values, device=device) if is_array_api else values
 
 
+def rows_of(X: ArrayLike, rows: np.ndarray):
+    """Return some rows of X, as scikit-learn's `_safe_indexing` does."""
+    return X[rows] if isinstance(X, LazyRows) else _safe_indexing(X, rows)
+
+
 def split_rows(estimator, X: ArrayLike, y: ArrayLike | None, rows, train=None):
     """Return some rows of X and y, as scikit-learn's `_safe_split` does.
 
     h5py reads rows in ascending order only, so arrays on the disk are read like that
     and brought into the order asked for in memory.
     """
+    if isinstance(X, LazyRows):
+        return X[rows], None if y is None else _safe_indexing(y, rows)
     if not hasattr(X, "chunks") and not hasattr(y, "chunks"):
         return _safe_split(estimator, X, y, rows, train)
     ascending, places = np.unique(rows, return_inverse=True)

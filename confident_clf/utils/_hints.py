@@ -1,57 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What samples in a wrong form look like, and what to write instead."""
 
-import os
 import warnings
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
 
-_IMAGE_FILES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Smallest side, and most channels, of images that are plainly channels last.
 _SIDE, _CHANNELS = 8, 4
-
-_PILLOW = (
-    "np.stack([np.asarray(image) for image in images]), which gives grey images as "
-    "(n, height, width), then [:, None], and colored ones as (n, height, width, "
-    "channels), then .transpose(0, 3, 1, 2)"
-)
-
-
-def check_container(X) -> None:
-    """Raise TypeError if X is something of samples that is not an array of them."""
-    if isinstance(X, DataLoader):
-        raise TypeError(
-            "X is a DataLoader, which ConfidentClassifier does not take. Join its "
-            "batches: X, y = (torch.cat(part) for part in zip(*loader))."
-        )
-    if isinstance(X, Dataset):
-        raise TypeError(
-            f"X is a {type(X).__name__}, a torch Dataset, which ConfidentClassifier "
-            "does not take. Stack its samples: X, y = (torch.stack(part) for part in "
-            "zip(*dataset)), with torch.tensor(part) for labels that are numbers."
-        )
-    first = _first(X)
-    if any(type(thing).__module__.startswith("PIL.") for thing in (X, first)):
-        raise TypeError(
-            "X holds images of Pillow, which ConfidentClassifier does not take. Give "
-            f"all one size and mode, and pass {_PILLOW}."
-        )
-    is_path = isinstance(first, os.PathLike)
-    if is_path or (isinstance(first, str) and first.lower().endswith(_IMAGE_FILES)):
-        raise TypeError(
-            f"X holds paths, such as {str(first)!r}; ConfidentClassifier does "
-            "not open files. Open them with Pillow, images = [Image.open(path) for "
-            f"path in X], and pass {_PILLOW}."
-        )
-
-
-def _first(X) -> object:
-    """Return the first element of a list or a vector of objects, else None."""
-    is_vector = getattr(X, "ndim", 0) == 1
-    if not (isinstance(X, list | tuple) or is_vector) or len(X) == 0:
-        return None
-    return X.iloc[0] if hasattr(X, "iloc") else X[0]
 
 
 def check_axes(shape: tuple[int, ...], *, own_module: bool) -> None:

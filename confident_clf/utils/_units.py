@@ -2,10 +2,13 @@
 """The units of images: the range of their pixels, and whether a batch has another."""
 
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 from weakref import WeakSet
 
 import numpy as np
+
+from confident_clf.utils._lazy import LazyRows, blocks_of
 
 # A batch of this many images or more is compared with nearly all training images, and
 # a smaller one with all of them: a few images may well be unusual.
@@ -33,10 +36,13 @@ class PixelRange(NamedTuple):
     lightest_of_most: float
 
     @classmethod
-    def of(cls, X: np.ndarray) -> "PixelRange":
+    def of(cls, X: np.ndarray | LazyRows) -> "PixelRange":
         """Return the range of images, float or uint8."""
-        flat, scale = X.reshape(len(X), -1), scale_of(X)
-        least, most = flat.min(axis=1) / scale, flat.max(axis=1) / scale
+        scale = scale_of(X)
+        pairs = [(part.min(axis=1), part.max(axis=1)) for part in _flat_parts(X)]
+        least, most = (
+            np.concatenate(side) / scale for side in zip(*pairs, strict=True)
+        )
         return cls(
             *map(
                 float,
@@ -80,6 +86,11 @@ class PixelRange(NamedTuple):
             return False
         outside = (X < least * scale) | (X > most * scale)
         return float(outside.mean()) > _MOST_OUTSIDE
+
+
+def _flat_parts(X: np.ndarray | LazyRows) -> Iterator[np.ndarray]:
+    """Yield the images in parts, each image as a row."""
+    return (part.reshape(len(part), -1) for part in blocks_of(X))
 
 
 def scale_of(X: np.ndarray) -> int:

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
@@ -36,6 +37,7 @@ class ExplicitClassifier(ConfidentClassifier):
 
 def wide_ring(X):
     """Return rows in all directions far from those of X; X itself if it is bad."""
+    X = X.toarray() if issparse(X) else X
     rows = check_array(X, ensure_all_finite=False)
     if not np.isfinite(rows).all():
         return X  # what is wrong with X is for the classifier to say
@@ -102,8 +104,9 @@ def expected_failed_checks(estimator):
     if not isinstance(estimator, ConfidentClassifier):
         return {}
     return {
+        "check_sample_weight_equivalence_on_sparse_data": "As on dense data.",
         "check_sample_weight_equivalence_on_dense_data": "Repeated rows make other "
-        "mini-batches than weighted ones."
+        "mini-batches than weighted ones.",
     }
 
 

@@ -3,17 +3,13 @@
 
 import re
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.mixture import GaussianMixture
-from torch.utils.data import DataLoader, TensorDataset
 
 from confident_clf import ConfidentClassifier, OODDetector
 from confident_clf.modules import MLP
@@ -136,41 +132,6 @@ def test_no_remedy_where_there_is_none():
     """Check that nothing is proposed for images of another size."""
     with pytest.raises(ValueError, match=r"the shape of the samples in fit\.$"):
         ON_IMAGES.predict(images(5, 3, 9, 9))
-
-
-TENSORS = TensorDataset(torch.tensor(images(12, 1, 8, 8)), torch.tensor(Y))
-PICTURES = [Image.fromarray(np.zeros((8, 8, 3), np.uint8))] * 12
-GREY = [Image.fromarray(np.zeros((8, 8), np.uint8), mode=None)] * 12
-SIZES = [Image.new("RGB", (8, 8 + i)) for i in range(12)]
-
-
-@pytest.mark.parametrize(
-    ("X", "message"),
-    [
-        (DataLoader(TENSORS), "X is a DataLoader.*torch.cat"),
-        (TENSORS, "X is a TensorDataset, a torch Dataset.*torch.stack"),
-        (PICTURES, "images of Pillow.*np.stack"),
-        (tuple(GREY), r"images of Pillow.*\[:, None\]"),
-        (SIZES, "images of Pillow.*one size"),
-        (PICTURES[0], "images of Pillow"),
-        (pd.Series(PICTURES), "images of Pillow"),
-        (["a.png", "b.png"] * 6, r"paths, such as 'a.png'.*Image.open"),
-        ([Path("x/a.npy")] * 12, r"paths, such as 'x/a.npy'"),
-        (np.array(["a.JPEG"] * 12), r"paths, such as 'a.JPEG'"),
-        (pd.Series(["a.tif"] * 12), r"paths, such as 'a.tif'"),
-    ],
-    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
-)
-@pytest.mark.parametrize("method", ["fit", "predict", "X_ood"])
-def test_containers(X, message, method):
-    """Check that what only holds samples is refused by name, with a remedy."""
-    with pytest.raises(TypeError, match=message):
-        if method == "fit":
-            fast().fit(X, Y)
-        elif method == "predict":
-            ON_IMAGES.predict(X)
-        else:
-            fast(ood_source="explicit").fit(images(12, 4), Y, X_ood=X)
 
 
 @pytest.mark.parametrize(
