@@ -80,15 +80,17 @@ def is_right(estimator: BaseEstimator, X: ArrayLike, y: ArrayLike) -> np.ndarray
     return np.ravel(to_numpy(classifier.predict(X))) == np.ravel(to_numpy(y))
 
 
-def check_classifies(
-    caller: str, estimator: BaseEstimator, y: ArrayLike | None, needed: str
-) -> None:
-    """Raise an error, before anything is predicted, without labels or a classifier."""
+def check_labels(caller: str, y: ArrayLike | None) -> None:
+    """Raise ValueError if there are no labels to compare predictions with."""
     if y is None:
         raise ValueError(
             f"{caller} compares predictions with labels, but y is None. Pass the "
             "labels of X as y."
         )
+
+
+def check_classifies(caller: str, estimator: BaseEstimator, needed: str) -> None:
+    """Raise TypeError, before anything is predicted, without a classifier."""
     check_is_fitted(estimator)
     classifier = classifier_of(estimator)[0]
     if not (is_classifier(classifier) and hasattr(classifier, needed)):

@@ -6,6 +6,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf.plotting._answers import (
+    check_classifies,
     check_detects,
     classifier_of,
     confidence,
@@ -331,6 +332,8 @@ def _resolve(caller, estimator, response_method, method) -> str:
         )
     if response_method == "p_value":
         check_detects(caller, estimator)
+    if response_method == "predict_proba":
+        check_classifies(caller, estimator, "predict_proba")
     return response_method
 
 

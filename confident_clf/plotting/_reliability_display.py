@@ -4,7 +4,11 @@
 import numpy as np
 
 from confident_clf.metrics._calibration_error import calibration_bins
-from confident_clf.plotting._answers import check_classifies, classifier_of
+from confident_clf.plotting._answers import (
+    check_classifies,
+    check_labels,
+    classifier_of,
+)
 from confident_clf.plotting._axes import (
     GREY,
     MARKERS,
@@ -158,7 +162,8 @@ class ReliabilityDisplay:
         """
         caller = f"{cls.__name__}.from_estimator"
         import_pyplot(caller)
-        check_classifies(caller, estimator, y, "predict_proba")
+        check_labels(caller, y)
+        check_classifies(caller, estimator, "predict_proba")
         classifier, inputs = classifier_of(estimator, X)
         return cls.from_predictions(
             to_numpy(y),

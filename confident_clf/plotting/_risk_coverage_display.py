@@ -4,7 +4,7 @@
 import numpy as np
 
 from confident_clf.metrics._open_set_metrics import risk_of_most_confident
-from confident_clf.plotting._answers import check_classifies, is_right
+from confident_clf.plotting._answers import check_classifies, check_labels, is_right
 from confident_clf.plotting._axes import GREY, axes_for, import_pyplot, next_style
 from confident_clf.plotting._confidence_display import ConfidenceDisplay
 
@@ -100,7 +100,8 @@ class RiskCoverageDisplay(ConfidenceDisplay):
     @staticmethod
     def _check_samples(caller, estimator, y, X_ood):
         """Raise an error unless there are labels and a classifier."""
-        check_classifies(caller, estimator, y, "predict")
+        check_labels(caller, y)
+        check_classifies(caller, estimator, "predict")
 
     @staticmethod
     def _y_true(known, estimator, X, y):
