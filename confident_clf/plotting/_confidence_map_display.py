@@ -307,10 +307,12 @@ def _outline() -> list:
 def _two_features(name, X) -> np.ndarray:
     """Return points as an array; raise ValueError unless they have two features."""
     X = to_numpy(X)
+    remedy = "Fit on two columns, or use ScoreDisplay, which takes any samples."
+    if name == "sample_ood":
+        remedy = "The source makes features, not points. Leave n_samples=0."
     if X.ndim != 2 or X.shape[1] != 2 or len(X) == 0:
         raise ValueError(
-            f"A map has two features, but {name} has shape {X.shape}. Fit on two "
-            "columns, or use ScoreDisplay, which takes any samples."
+            f"A map has two features, but {name} has shape {X.shape}. {remedy}"
         )
     return X.astype(np.float64)
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sheets of images on one pair of axes."""
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -20,20 +18,30 @@ def as_images(
     Raise ValueError if X does not hold images.
     """
     X = to_numpy(X)
+    if X.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{caller}: pixels must be numbers; X has dtype {X.dtype}. Pass arrays of "
+            "numbers, not names of files."
+        )
     if X.ndim == 2 and image_shape is not None:
-        n_numbers = math.prod(image_shape)
-        if X.shape[1] != n_numbers:
-            raise ValueError(
-                f"{caller}: image_shape={tuple(image_shape)} takes rows of {n_numbers} "
-                f"numbers, but X has shape {X.shape}. Pass (channels, height, width) "
-                "of X."
-            )
-        X = X.reshape(-1, *image_shape)
+        X = _rows_as_images(caller, X, image_shape)
     if X.ndim != 4 or X.shape[1] not in (1, 3) or len(X) == 0:
         raise ValueError(f"{caller} {_no_images(X.shape)}")
     if X.dtype != np.uint8:
         X = _in_unit_interval(caller, X)
     return X[:, 0] if X.shape[1] == 1 else X.transpose(0, 2, 3, 1)
+
+
+def _rows_as_images(caller: str, X: np.ndarray, image_shape) -> np.ndarray:
+    """Return rows in the shape of images; raise ValueError if they do not fit."""
+    sizes = np.shape(image_shape), np.min(image_shape), np.prod(image_shape)
+    if sizes != ((3,), max(sizes[1], 1), X.shape[1]):
+        raise ValueError(
+            f"{caller}: image_shape={image_shape!r} must be three positive integers "
+            "(channels, height, width), whose product is the number of columns of X, "
+            f"{X.shape[1]}."
+        )
+    return X.reshape(-1, *image_shape)
 
 
 def _no_images(shape: tuple[int, ...]) -> str:

@@ -120,6 +120,7 @@ BAD_IMAGES = {
     "no channel": (GREY[:, 0], r"images\[:, None\]"),
     "two channels": (COLOR[:, :2], r"X\[:, :1\]"),
     "none": (GREY[:0], "at least one image"),
+    "names of files": (np.array(["a.png", "b.png"]), "must be numbers"),
     "missing": (np.where(GREY > 0.9, np.nan, GREY), "finite"),
 }
 
@@ -134,8 +135,9 @@ def test_not_images(kind):
 
 def test_wrong_arguments(plane):
     """Check the errors of a wrong shape, no columns, no source, and tables."""
-    with pytest.raises(ValueError, match=r"image_shape=\(1, 3, 3\) takes rows of 9"):
-        SamplesDisplay.from_samples(np.ones((2, 8)), image_shape=(1, 3, 3))
+    for shape in [(1, 3, 3), (1, -1, 4), (1, -2, -4), (2, 4), 8]:
+        with pytest.raises(ValueError, match=r"three positive .* columns of X, 8\."):
+            SamplesDisplay.from_samples(np.ones((2, 8)), image_shape=shape)
     with pytest.raises(ValueError, match="n_columns must be at least 1; got 0"):
         SamplesDisplay.from_samples(GREY, n_columns=0)
     with pytest.raises(ValueError, match=r"\(40, 2\).*ConfidenceMapDisplay"):
@@ -275,7 +277,7 @@ def test_map_of_a_table(table):
 
 
 def test_map_errors():
-    """Check the errors of wrong arguments."""
+    """Check the errors of wrong arguments, and of a source that makes no points."""
     clf = LogisticRegression().fit(X, Y)
     draw = ConfidenceMapDisplay.from_estimator
     with pytest.raises(ValueError, match="map has two features, but X has shape"):
@@ -290,6 +292,11 @@ def test_map_errors():
         draw(clf, X, grid_resolution=1)
     with pytest.raises(ValueError, match="plot_method='surf'"):
         draw(clf, X, plot_method="surf", grid_resolution=3)
+    features = ConfidentClassifier(
+        hidden=4, ood_source="features", max_epochs=1, random_state=0
+    ).fit(X, Y)
+    with pytest.raises(ValueError, match="makes features, not points"):
+        draw(features, X, n_samples=5, grid_resolution=3)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         draw(clf, X, Y[1:])
     with pytest.raises(TypeError, match="needs a classifier with predict_proba"):
