@@ -10,6 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from confident_clf import plotting
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -142,3 +144,23 @@ def test_trained_network(tmp_path, capsys):
     assert float(areas["knn"]) > 0.95 > float(areas["msp"]) > 0.8
     assert float(re.search(r"alone: (\d\.\d+)", out)[1]) > 0.85
     assert (tmp_path / "trained_network.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_accepted_refused(tmp_path, capsys):
+    """Check the shares that the caption of the picture on the front page names."""
+    run_example("plot_accepted_refused", tmp_path)
+    known, unknown = re.findall(r": (\d+)% accepted", capsys.readouterr().out)
+    assert int(known) > 90 and int(unknown) < 30
+    assert (tmp_path / "accepted_refused.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_displays(tmp_path, monkeypatch):
+    """Check that the example draws every public display, and saves the pictures."""
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path(str(ROOT / "examples/plot_displays.py"), run_name="__main__")
+    assert set(plotting.__all__) <= names.keys()
+    pictures = list((tmp_path / "output").glob("display_*.png"))
+    assert len(pictures) == 10
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)

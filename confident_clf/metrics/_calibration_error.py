@@ -62,6 +62,15 @@ def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
     ... )
     0.625
     """
+    n, n_right, confidence = calibration_bins(y_true, y_score, n_bins, labels)
+    # n_b times a mean over bin b is a sum.
+    return float(np.abs(n_right - confidence).sum() / n.sum())
+
+
+def calibration_bins(
+    y_true: ArrayLike, y_score: ArrayLike, n_bins: int, labels: ArrayLike | None
+) -> np.ndarray:
+    """Return the numbers of samples and right ones, and summed confidences, by bin."""
     if not isinstance(n_bins, Integral) or n_bins < 1:
         raise ValueError(f"n_bins must be an integer of at least 1; got {n_bins!r}.")
     y_score = check_numbers("y_score", y_score)
@@ -79,9 +88,8 @@ def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
     _check_unit_interval(confidence)
     # Bin b ends at b / B, and holds its end.
     bins = np.searchsorted(np.arange(1, n_bins) / n_bins, confidence, side="left")
-    # n_b times a mean over bin b is a sum, so only one sum is needed.
-    gaps = np.bincount(bins, weights=right - confidence)
-    return float(np.abs(gaps).sum() / len(confidence))
+    weights = [np.ones(len(bins)), right, confidence]
+    return np.array([np.bincount(bins, w, minlength=n_bins) for w in weights])
 
 
 def _top_label(

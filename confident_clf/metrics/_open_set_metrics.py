@@ -2,6 +2,7 @@
 """Metrics of classifiers that may refuse a sample: class and confidence together."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from confident_clf.metrics._counts import area_under_roc
 from confident_clf.metrics._metric_input import (
@@ -106,6 +107,11 @@ def aurc(y_correct, y_score):
     >>> aurc([1, 1, 0, 0], [0.9, 0.8, 0.3, 0.1]) == (0 + 0 + 1 / 3 + 2 / 4) / 4
     True
     """
+    return float(np.mean(risk_of_most_confident(y_correct, y_score)))
+
+
+def risk_of_most_confident(y_correct: ArrayLike, y_score: ArrayLike) -> np.ndarray:
+    """Return the share of errors among the k most confident samples, k = 1 to n."""
     y_score = check_scores("y_score", y_score)
     error = ~check_kinds(y_correct, len(y_score), "y_correct")
     _, group = np.unique(-y_score, return_inverse=True)
@@ -113,7 +119,7 @@ def aurc(y_correct, y_score):
     n_errors = np.append(0, np.cumsum(np.bincount(group, weights=error)))
     # Within a group of ties the errors among the first k are expected to rise evenly.
     k = np.arange(1, len(error) + 1)
-    return float(np.mean(np.interp(k, n_accepted, n_errors) / k))
+    return np.interp(k, n_accepted, n_errors) / k
 
 
 def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What displays of the confidence in known and unknown samples have in common."""
 
-from confident_clf.plotting._answers import known_and_confidence, threshold_of
+from confident_clf.plotting._answers import (
+    confidence,
+    known_and_answers,
+    threshold_of,
+)
 from confident_clf.plotting._axes import import_pyplot
 
 
@@ -53,19 +57,29 @@ class ConfidenceDisplay:
         Raises
         ------
         ValueError
-            If the picture needs unknown samples and there are none.
+            If the picture needs unknown samples, or labels, and there are none.
+        TypeError
+            If the picture needs a classifier and the estimator is or has none.
         """
         caller = f"{cls.__name__}.from_estimator"
         import_pyplot(caller)
         cls._check_samples(caller, estimator, y, X_ood)
-        known, scores = known_and_confidence(estimator, X, y, X_ood, method)
+        known, scores = known_and_answers(
+            estimator, X, y, X_ood, lambda rows: confidence(estimator, rows, method)
+        )
         name = type(estimator).__name__ if name is None else name
         more = cls._more_of(threshold_of(estimator))
-        return cls.from_predictions(known, scores, name=name, ax=ax, **more, **kwargs)
+        y_true = cls._y_true(known, estimator, X, y)
+        return cls.from_predictions(y_true, scores, name=name, ax=ax, **more, **kwargs)
 
     @staticmethod
     def _check_samples(caller: str, estimator, y, X_ood) -> None:
         """Raise ValueError if the picture cannot be drawn of such samples."""
+
+    @staticmethod
+    def _y_true(known, estimator, X, y):
+        """Return where `from_predictions` gets a 1, given which samples are known."""
+        return known
 
     @staticmethod
     def _more_of(threshold: float | None) -> dict:

@@ -5,7 +5,7 @@ from sklearn.metrics import RocCurveDisplay, roc_curve
 
 from confident_clf.metrics import auroc
 from confident_clf.plotting._answers import check_has_unknown
-from confident_clf.plotting._axes import BLUE, axes_for, import_pyplot
+from confident_clf.plotting._axes import axes_for, import_pyplot, next_style
 from confident_clf.plotting._confidence_display import ConfidenceDisplay
 
 
@@ -74,10 +74,11 @@ class RocDisplay(ConfidenceDisplay):
         """
         ax = axes_for(self, ax)
         name = self.name if name is None else name
+        style = next_style(ax) | kwargs
         curve = RocCurveDisplay(fpr=self.fpr, tpr=self.tpr, roc_auc=self.roc_auc)
         curve.plot(ax=ax, name=name)
         self.line_ = curve.line_
-        self.line_.set(**({"color": BLUE} | kwargs))
+        self.line_.set(**style)
         ax.set(
             title="near the upper left corner is good",
             xlabel="unknown samples accepted (share, low is good)",

@@ -4,7 +4,14 @@
 import numpy as np
 
 from confident_clf.metrics._metric_input import check_kinds, check_scores
-from confident_clf.plotting._axes import BLUE, ORANGE, axes_for, import_pyplot, named
+from confident_clf.plotting._axes import (
+    BLUE,
+    ORANGE,
+    axes_for,
+    import_pyplot,
+    ink,
+    named,
+)
 from confident_clf.plotting._confidence_display import ConfidenceDisplay
 
 
@@ -99,7 +106,7 @@ class ScoreDisplay(ConfidenceDisplay):
         if self.threshold is not None:
             self.threshold_line_ = ax.axvline(
                 self.threshold,
-                color="black",
+                color=ink(ax),
                 linestyle="--",
                 label=f"threshold {self.threshold:.3g}",
             )

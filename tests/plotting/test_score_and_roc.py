@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The numbers that the displays of scores draw."""
 
-import sys
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -118,13 +116,3 @@ def test_properties_and_names():
     scores = ScoreDisplay.from_predictions([1, 0], [0.9, 0.1], name="net", alpha=0.3)
     assert scores.ax_.get_title().startswith("net: ")
     assert scores.bars_[0].patches[0].get_alpha() == 0.3
-
-
-@pytest.mark.parametrize("display", [RocDisplay, ScoreDisplay])
-def test_without_matplotlib(display, monkeypatch):
-    """Check that the error names the extra, before anything is scored."""
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"confident_clf\[plot\]"):
-        display.from_estimator(None, None)
-    with pytest.raises(ImportError, match=r"confident_clf\[plot\]"):
-        display.from_predictions([1, 0], [0.9, 0.1])
