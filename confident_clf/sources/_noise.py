@@ -12,7 +12,7 @@ from confident_clf.utils._sklearn import Interval, StrOptions
 from confident_clf.utils._tensors import as_float, extremes, row_bytes
 
 # Rows kept to shuffle and permute: a model file should not hold all data.
-MAX_ROWS, MAX_BYTES = 2048, 2**26
+MAX_ROWS, MAX_BYTES = 2048, 2**25
 # Among fewer rows, numbers may have two values by chance.
 _ENOUGH_ROWS = 8
 
