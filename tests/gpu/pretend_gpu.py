@@ -22,7 +22,6 @@ from contextlib import contextmanager
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 # Operations whose result the host reads, or whose size depends on values.
 _WAITING = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2"}
@@ -87,6 +86,20 @@ gpus = None  # the ones that are pretended now
 def _random_state(seed):
     """Return the state of a generator that was seeded."""
     return torch.Generator().manual_seed(seed).get_state()
+
+
+def _mapped(function, value):
+    """Return a value with a function of every tensor in its lists and dicts.
+
+    torch has such functions, too, which take most of the time of a test.
+    """
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if type(value) in (list, tuple):
+        return type(value)([_mapped(function, part) for part in value])
+    if type(value) is dict:
+        return {name: _mapped(function, part) for name, part in value.items()}
+    return value
 
 
 class PretendTensor(torch.Tensor):
@@ -227,11 +240,12 @@ class _Placing(TorchFunctionMode):
                 break
         dtype = _AUTOCAST.get(getattr(func, "__name__", ""))
         if dtype is not None and torch.is_autocast_enabled("cuda"):
-            args, kwargs = tree_map_only(
-                PretendTensor,
-                lambda t: move(t, dtype) if t.is_floating_point() else t,
-                (args, kwargs),
-            )
+
+            def cast(t):
+                is_cast = isinstance(t, PretendTensor) and t.is_floating_point()
+                return move(t, dtype) if is_cast else t
+
+            args, kwargs = _mapped(cast, args), _mapped(cast, kwargs)
         return func(*args, **kwargs)
 
 
@@ -244,15 +258,15 @@ class _Computing(TorchDispatchMode):
 
 def compute(func, args, kwargs):
     """Run an operation on the values, where a GPU would run it."""
-    leaves = tree_leaves((args, kwargs))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    tensors = []
+    _mapped(tensors.append, [args, kwargs])
     pretended = [t for t in tensors if isinstance(t, PretendTensor)]
     device = _device_of(kwargs, pretended)
     if not pretended and device.type != "cuda":
         return func(*args, **kwargs)
     _count_waits(func, args, kwargs, tensors, device)
     _refuse_several_devices(func, args, tensors, pretended)
-    plain, options = tree_map_only(PretendTensor, lambda t: t.value, (args, kwargs))
+    plain, options = (_mapped(_value, part) for part in (args, kwargs))
     if "device" in options:
         options["device"] = torch.device("cpu")
     result = _drawn(func, plain, options, device)
@@ -265,7 +279,12 @@ def compute(func, args, kwargs):
         with torch.inference_mode(torch.is_inference_mode_enabled() and not is_view):
             return PretendTensor(value, device)
 
-    return tree_map_only(torch.Tensor, wrapped, result)
+    return _mapped(wrapped, result)
+
+
+def _value(tensor):
+    """Return the tensor that computes."""
+    return tensor.value if isinstance(tensor, PretendTensor) else tensor
 
 
 def _device_of(kwargs, pretended):
@@ -288,8 +307,13 @@ def _count_waits(func, args, kwargs, tensors, device):
         if {t.device for t in tensors} != {target} and not kwargs.get("non_blocking"):
             gpus.waits[name] += 1
     elif name in _INDEXING and isinstance(args[0], PretendTensor):
-        masks = [t for t in args[1] if t is not None and t.dtype == torch.bool]
-        gpus.waits[name] += len(masks)
+        # The GPU counts what a mask takes; an index on the CPU is copied first.
+        waiting = [
+            t.dtype == torch.bool or not isinstance(t, PretendTensor)
+            for t in args[1]
+            if t is not None
+        ]
+        gpus.waits[name] += sum(waiting)
     elif name in _WAITING:
         gpus.waits[name] += 1
 
