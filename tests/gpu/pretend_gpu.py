@@ -9,7 +9,8 @@ as on a GPU,
 
 * an operation whose tensors are on several devices raises RuntimeError;
 * each GPU has random numbers of its own;
-* what lets the host wait for the GPU is counted, in ``gpus.waits``.
+* what lets the host wait for the GPU is counted, in ``gpus.waits``, and the bytes that
+  are copied to it, in ``gpus.uploaded``.
 
 It does not pretend times, memory, rounding or streams.
 """
@@ -40,6 +41,7 @@ class PretendGPUs:
         self.there = True  # False: as on a machine without
         self.free = 2**30
         self.waits = Counter()
+        self.uploaded = 0  # bytes
         self.random = [_random_state(i) for i in range(n)]
         self._thread = threading.local()
         self.last = None  # where the last operation was
@@ -306,6 +308,8 @@ def _count_waits(func, args, kwargs, tensors, device):
         target = device if name == "_to_copy" else args[0].device
         if {t.device for t in tensors} != {target} and not kwargs.get("non_blocking"):
             gpus.waits[name] += 1
+        if target.type == "cuda":
+            gpus.uploaded += sum(t.nbytes for t in tensors if t.device.type == "cpu")
     elif name in _INDEXING and isinstance(args[0], PretendTensor):
         # The GPU counts what a mask takes; an index on the CPU is copied first.
         waiting = [

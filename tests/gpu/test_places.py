@@ -94,6 +94,18 @@ def test_no_batch_waits(source, X, gpus):
     assert waits[0] == waits[1]
 
 
+@pytest.mark.parametrize("source", SOURCES[-1:] + ["explicit"], ids=str)
+def test_an_epoch_uploads_its_order_alone(source, gpus):
+    """Check that the data and what a source learned are copied to a GPU once."""
+    uploaded = []
+    for n_epochs in (2, 3):
+        gpus.uploaded = 0
+        make(source, max_epochs=n_epochs).fit(ROWS, Y, **extra(source, ROWS))
+        uploaded.append(gpus.uploaded)
+    assert uploaded[0] > ROWS.nbytes
+    assert uploaded[1] - uploaded[0] == len(ROWS) * torch.int64.itemsize
+
+
 def test_no_batch_waits_for_weights_or_validation(gpus):
     """Check the same with weights, held-out samples and a warm-up."""
     params = {"class_weight": {0: 2.0}, "early_stopping": True, "head_epochs": 1}
