@@ -24,6 +24,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+# The pretended GPUs stand in for inner functions of torch, which change. They were
+# tried with this version and later ones.
+TRIED_FROM = (2, 14)
 # Operations whose result the host reads, or whose size depends on values.
 _WAITING = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2"}
 _INDEXING = {"index", "index_put", "index_put_"}
@@ -31,6 +34,11 @@ _INDEXING = {"index", "index_put", "index_put_"}
 _LOW = ("linear", "conv2d", "conv_transpose2d", "matmul", "__matmul__")
 _FULL = ("layer_norm", "group_norm", "softplus", "log_softmax", "cdist", "sum")
 _AUTOCAST = dict.fromkeys(_LOW, torch.bfloat16) | dict.fromkeys(_FULL, torch.float32)
+
+
+def can_pretend():
+    """Return whether torch is new enough for pretended GPUs."""
+    return tuple(map(int, torch.__version__.split(".")[:2])) >= TRIED_FROM
 
 
 class PretendGPUs:

@@ -94,7 +94,7 @@ def test_no_batch_waits(source, X, gpus):
     assert waits[0] == waits[1]
 
 
-@pytest.mark.parametrize("source", SOURCES[-1:] + ["explicit"], ids=str)
+@pytest.mark.parametrize("source", [*SOURCES[-1:], "explicit"], ids=str)
 def test_an_epoch_uploads_its_order_alone(source, gpus):
     """Check that the data and what a source learned are copied to a GPU once."""
     uploaded = []
@@ -107,13 +107,14 @@ def test_an_epoch_uploads_its_order_alone(source, gpus):
 
 
 def test_no_batch_waits_for_weights_or_validation(gpus):
-    """Check the same with weights, held-out samples and a warm-up."""
+    """Check the same with weights, held-out samples, a warm-up and more noise."""
     params = {"class_weight": {0: 2.0}, "early_stopping": True, "head_epochs": 1}
+    params |= {"batch_size": 2}  # the noise of 16 batches is drawn at once
     waits = []
-    for n in (20, 40):
+    for n in (20, 60):
         gpus.waits.clear()
         given = {"X_val": ROWS[:n], "y_val": Y[:n], "sample_weight": 1.0 + Y[:n]}
-        make(None, **params).fit(ROWS[:n], Y[:n], **given)
+        make("noise", **params).fit(ROWS[:n], Y[:n], **given)
         waits.append(gpus.waits.total())
     assert waits[0] == waits[1]
 
@@ -135,7 +136,7 @@ def test_scores(X, gpus, tmp_path):
 
 
 class Flat(nn.Module):
-    """A network of one layer that keeps the size of each batch."""
+    """A network of one layer that keeps how it was called: sizes, and precision."""
 
     def __init__(self, input_shape, n_classes):
         super().__init__()
@@ -144,7 +145,10 @@ class Flat(nn.Module):
 
     def forward(self, x):
         self.seen.append(len(x))
-        return self.layer(x.flatten(1))
+        logits = self.layer(x.flatten(1))
+        if self.training:
+            self.dtype = logits.dtype
+        return logits
 
 
 def test_as_on_the_cpu(gpus):
@@ -165,6 +169,7 @@ def test_as_on_the_cpu(gpus):
         for h in (fit.net_.history for fit in fits)
     )
     np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-2)
+    assert [fit.net_.module_.dtype for fit in fits] == [torch.bfloat16] * 2
 
 
 @on_rows_and_images
@@ -231,10 +236,10 @@ def test_the_current_gpu_changes(gpus):
     clf.partial_fit(ROWS, Y)
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
 @pytest.mark.parametrize("source", ["joint", "noise"])
 def test_generators_are_left_alone(source, device, gpus):
-    """Check that a fit changes no generator, of its own GPU or of another."""
+    """Check that a fit changes no generator, of its own GPU or of the current one."""
     before = [state.clone() for state in gpus.random]
     make(source, device).fit(ROWS, Y).sample_ood(2)
     assert all(map(torch.equal, before, gpus.random))
