@@ -51,6 +51,7 @@ class PretendGPUs:
         self.waits = Counter()
         self.uploaded = 0  # bytes
         self.random = [_random_state(i) for i in range(n)]
+        self.cast = {}  # weights that autocast has cast, by id, and what they were
         self._thread = threading.local()
         self.last = None  # where the last operation was
 
@@ -252,11 +253,22 @@ class _Placing(TorchFunctionMode):
         if dtype is not None and torch.is_autocast_enabled("cuda"):
 
             def cast(t):
-                is_cast = isinstance(t, PretendTensor) and t.is_floating_point()
-                return move(t, dtype) if is_cast else t
+                if not (isinstance(t, PretendTensor) and t.is_floating_point()):
+                    return t
+                if t.is_leaf and t.requires_grad and dtype == torch.bfloat16:
+                    _refuse_old_copy(t)
+                return move(t, dtype)
 
             args, kwargs = _mapped(cast, args), _mapped(cast, kwargs)
         return func(*args, **kwargs)
+
+
+def _refuse_old_copy(weight):
+    """Raise RuntimeError where autocast would use its copy of a weight that moved."""
+    now = weight.value
+    _, before = gpus.cast.setdefault(id(now), (now, now.clone()))
+    if not torch.equal(before, now):
+        raise RuntimeError("autocast holds a copy of this weight from before a step")
 
 
 class _Computing(TorchDispatchMode):
@@ -416,6 +428,13 @@ def pretending(monkeypatch, n=2):
     for name, stand_in in _stand_ins().items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
     monkeypatch.setattr(torch, "load", _load)
+    clear_autocast_cache = torch.clear_autocast_cache
+
+    def clear():
+        gpus.cast.clear()
+        clear_autocast_cache()
+
+    monkeypatch.setattr(torch, "clear_autocast_cache", clear)
 
     def _load_from_bytes(data):
         return _load(io.BytesIO(data))

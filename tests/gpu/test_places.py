@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import EpochScoring, GradientNormClipping
+from skorch.callbacks import Callback, EpochScoring, GradientNormClipping
 from torch import nn
 
 from confident_clf import ConfidentClassifier, OODDetector, load, save
@@ -79,6 +79,8 @@ def test_fit_save_and_continue(source, X, precision, gpus, tmp_path, monkeypatch
         np.testing.assert_allclose(copy.predict_proba(X), expected, atol=1e-5)
         if source is not None:
             assert np.isfinite(copy.sample_ood(2)).all()
+            places = {part.device for part in copy.net_.source_.parts().values()}
+            assert places == {torch.device(copy.net_.device)}
         copy.partial_fit(X[:20], Y[:20], **extra(source, X))
 
 
@@ -151,13 +153,25 @@ class Flat(nn.Module):
         return logits
 
 
+class Multiplies(Callback):
+    """Multiply weights, and keep the precision of the product."""
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        weight = dict(named_parameters)["layer.weight"]
+        self.dtype = nn.functional.linear(weight, weight).dtype
+
+
 def test_as_on_the_cpu(gpus):
     """Check weights, held-out samples and callbacks against the same fit on the CPU."""
     params = {
         "module": Flat,
         "early_stopping": True,
         "class_weight": "balanced",
-        "callbacks": [GradientNormClipping(0.1), EpochScoring("accuracy")],
+        "callbacks": [
+            ("clip", GradientNormClipping(0.1)),
+            ("score", EpochScoring("accuracy")),
+            ("multiply", Multiplies()),
+        ],
         "precision": "bfloat16",
     }
     fits = [
@@ -169,7 +183,10 @@ def test_as_on_the_cpu(gpus):
         for h in (fit.net_.history for fit in fits)
     )
     np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-2)
-    assert [fit.net_.module_.dtype for fit in fits] == [torch.bfloat16] * 2
+    for fit in fits:
+        assert fit.net_.module_.dtype == torch.bfloat16
+        callbacks = dict(fit.net_.callbacks_)
+        assert callbacks["multiply"].dtype == torch.float32  # not within autocast
 
 
 @on_rows_and_images
