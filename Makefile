@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-engines lint docs clean
+.PHONY: demo test test-slow test-engines gpu lint docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_digits.py
@@ -24,6 +24,17 @@ test-slow: $(READY)
 test-engines: $(READY)
 	$(BIN)/python -m pip install --quiet -e ".[engines]"
 	$(BIN)/python -m pytest -m engines
+
+# All that needs a GPU: the tests there, the times, and figure 1 of the paper, which
+# takes long, and goes on where it was interrupted. DATA is the folder of its images.
+gpu: $(READY)
+	@test -n "$(DATA)" || { echo "Say make gpu DATA=folder: benchmarks/README.md"; exit 1; }
+	@$(BIN)/python -c "import torch, sys; torch.cuda.is_available() or sys.exit('torch finds no GPU here')"
+	$(MAKE) test
+	$(BIN)/python -m pytest tests/gpu -m ""
+	$(BIN)/python -m pip install --quiet -e ".[benchmarks]"
+	$(BIN)/python benchmarks/speed.py --sections gpu --device cuda
+	$(BIN)/python benchmarks/figure1.py --data $(DATA) --preset paper --device cuda --jobs 1 --checkpoints build/figure1
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -192,7 +192,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         Whether to compile the networks with :func:`torch.compile` for training; a dict
         holds its options, such as ``{"backend": "aot_eager"}``. It needs a compiler and
         takes half a minute or more. Meant for GPUs; on the processors tried it was
-        slower. Predictions do not use the compiled code.
+        slower. Predictions do not use the compiled code. Modes that record CUDA graphs,
+        "reduce-overhead" and "max-autotune", are refused: they overwrite the output of
+        a network while a step of several networks still needs it.
     inference : {"exact", "fast"}, default="exact"
         How samples go through the network in predictions. "exact": a sample has the
         same results to the bit in every batch. For many networks that takes padding,

@@ -9,6 +9,8 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 import pytest
 import torch
 
+from tests.gpu.pretend_gpu import can_pretend
+
 # Many small fits: more threads would only wait for each other.
 torch.set_num_threads(1)
 
@@ -39,11 +41,15 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_report_header():
-    """Say which GPU tests run."""
+def pytest_terminal_summary(terminalreporter):
+    """Say which tests of tests/gpu were left out, and why."""
     if torch.cuda.is_available():
-        return f"GPU: {torch.cuda.get_device_name()}; the pretended ones are left out"
-    return "GPU: none here; tests/gpu runs on pretended ones, without its smoke test"
+        reason = f"all but test_real_gpu.py, for here is {torch.cuda.get_device_name()}"
+    elif can_pretend():
+        reason = "test_real_gpu.py, for torch finds no GPU here"
+    else:
+        reason = f"all: no GPU, and torch {torch.__version__} is too old to pretend one"
+    terminalreporter.write_line(f"Left out of tests/gpu: {reason}.")
 
 
 def pytest_configure(config):

@@ -50,7 +50,7 @@ def map_padded(
     Where a GPU has too little memory for a batch, its halves are tried: they may be
     rounded differently, too.
     """
-    usual = inference_batch_size(array.shape[1:])
+    usual = inference_batch_size(array.shape[1:], device)
     if not pad and array.ndim == 2:
         usual = max(usual, SIZES_OF_ROWS[-1])  # nothing is lost by a large one
     sizes = sizes or (usual,)
@@ -149,10 +149,13 @@ def sizes_for(
     key = (*environment(device), *input_shape)
     if key in found:
         return found[key]
-    usual = inference_batch_size(input_shape)
+    usual = inference_batch_size(input_shape, device)
     if n == usual or (n > usual and max(_other_sizes(input_shape)) <= usual):
         return None  # nothing could be saved but a part of the last batch
-    found[key] = sizes_that_round_alike(results, tuple(input_shape), device)
+    try:
+        found[key] = sizes_that_round_alike(results, tuple(input_shape), device)
+    except torch.cuda.OutOfMemoryError:
+        found[key] = None  # the usual batch is halved until it fits
     return found[key]
 
 
@@ -171,23 +174,28 @@ def sizes_that_round_alike(
     Tries them on random samples. A single sample then need not be padded to a large
     batch where a small one gives the same result to the bit. The network must be in
     evaluation mode. :func:`inference_batch_size` is always one of the sizes. Of a slow
-    network only two batches of each other size are tried, so that the trial takes
-    little longer than the one large batch that a sample would be padded to.
+    network, and on a GPU, where the usual batch is large, only the first and the last
+    batch of each other size are tried. So the trial takes little longer than the one
+    large batch that a sample would be padded to.
     """
-    usual = inference_batch_size(input_shape)
+    usual = inference_batch_size(input_shape, device)
     sizes = sorted({*_other_sizes(input_shape), usual})
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
         x = torch.rand(sizes[-1], *input_shape, generator=generator).to(device)
         start = time.perf_counter()
         expected = torch.cat([network(part.clone()) for part in x.split(usual)])
-        n_parts = 2 if time.perf_counter() - start > _SLOW else None
+        tries_few = expected.is_cuda or time.perf_counter() - start > _SLOW
 
         def rounds_alike(size):
+            n = max(size, usual)
+            starts = {0, n - size} if tries_few else range(0, n, size)
+            batches = (slice(start, start + size) for start in starts)
             with _rounding(size):
-                parts = x[: max(size, usual)].split(size)[:n_parts]
-                outputs = torch.cat([network(part.clone()) for part in parts])
-            return torch.equal(outputs, expected[: len(outputs)])
+                return all(
+                    torch.equal(network(x[batch].clone()), expected[batch])
+                    for batch in batches
+                )
 
         return tuple(size for size in sizes if size == usual or rounds_alike(size))
 
@@ -202,15 +210,29 @@ def environment(device: str | torch.device) -> tuple:
     here = torch.__version__, capability, torch.get_num_threads(), str(device)
     if torch.device(device).type != "cuda":
         return here
-    allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    return *here, torch.cuda.get_device_name(device), *allowed
+    return *here, torch.cuda.get_device_name(device), *_precisions()
 
 
-def inference_batch_size(input_shape: tuple[int, ...]) -> int:
+def _precisions() -> tuple:
+    """Return how a GPU may round products of float32: in full, or to TF32.
+
+    torch refuses the old way to ask once somebody has set it in the new way.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(cudnn, "conv"):  # from torch 2.9 on
+        return matmul.fp32_precision, cudnn.conv.fp32_precision
+    return matmul.allow_tf32, cudnn.allow_tf32
+
+
+def inference_batch_size(
+    input_shape: tuple[int, ...], device: str | torch.device
+) -> int:
     """Return how many samples go through the network at once at inference.
 
-    A power of two from 32 to 4096, less for larger samples. Data that stay in the cache
-    are faster, and one sample, padded to a batch, should not cost much more than alone.
+    A power of two from 32 to 4096, less for larger samples. On the CPU, data that stay
+    in the cache are faster, and one sample, padded to a batch, should not cost much
+    more than alone. A GPU needs many numbers at once to have enough to do.
     """
-    exponent = math.log2(2**13 / math.prod(input_shape))
+    n_numbers = 2**21 if torch.device(device).type == "cuda" else 2**13
+    exponent = math.log2(n_numbers / math.prod(input_shape))
     return 2 ** int(np.clip(exponent, 5, 12))

@@ -10,12 +10,30 @@ from torch import nn
 from confident_clf._networks._batch_norm import batch_norms
 from confident_clf.utils._torch import uncompile
 
+# These record CUDA graphs.
+_MODES_OF_GRAPHS = ("reduce-overhead", "max-autotune")
+
 
 def resolve_compile(compile_: bool | dict) -> dict | None:
-    """Return the options of torch.compile, or None: do not compile."""
-    if isinstance(compile_, dict):
-        return compile_
-    return {} if compile_ else None
+    """Return the options of torch.compile, or None: do not compile.
+
+    Raises ValueError if they ask for CUDA graphs.
+    """
+    if not isinstance(compile_, dict):
+        return {} if compile_ else None
+    if (
+        compile_.get("mode") in _MODES_OF_GRAPHS
+        or compile_.get("backend") == "cudagraphs"
+        or (compile_.get("options") or {}).get("triton.cudagraphs")
+    ):
+        # From the first backward pass on, torch lets the next call overwrite what all
+        # graphs have returned. A joint step has several, and needs all until its end.
+        raise ValueError(
+            f"compile={compile_} asks for CUDA graphs, which overwrite the output of a "
+            "network while a step of several networks still needs it. Use "
+            "compile=True or {'mode': 'max-autotune-no-cudagraphs'}."
+        )
+    return compile_
 
 
 def check_compiler(options: dict | None, device: str | torch.device) -> None:

@@ -496,7 +496,8 @@ class JointNet(ClassifierMixin, NeuralNet):
 
     def predict_proba(self, X) -> np.ndarray:
         """Return the probabilities of the classes."""
-        outputs = torch.cat(list(self.forward_iter(X))).numpy()
+        # On a GPU, where a callback has kept the outputs of its batches.
+        outputs = torch.cat(list(self.forward_iter(X))).cpu().numpy()
         n_classes = outputs.shape[1] - self.has_reject
         return softmax(class_logits(outputs, n_classes), axis=1)
 

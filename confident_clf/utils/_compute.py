@@ -43,8 +43,8 @@ def device_or_fallback(device: str | torch.device) -> torch.device:
     device = torch.device(device)
     if device.type == "cpu":
         return device
-    module = getattr(torch, device.type)
-    n_devices = module.device_count() if module.is_available() else 0
+    # Not is_available, which torch.mps did not have before 2.6.
+    n_devices = getattr(torch, device.type).device_count()
     if (device.index or 0) < n_devices:
         return device
     there = torch.device(device.type, 0) if n_devices else torch.device("cpu")

@@ -9,7 +9,8 @@ as on a GPU,
 
 * an operation whose tensors are on several devices raises RuntimeError;
 * each GPU has random numbers of its own;
-* what lets the host wait for the GPU is counted, in ``gpus.waits``.
+* what lets the host wait for the GPU is counted, in ``gpus.waits``, and the bytes that
+  are copied to it, in ``gpus.uploaded``.
 
 It does not pretend times, memory, rounding or streams.
 """
@@ -22,8 +23,10 @@ from contextlib import contextmanager
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
+# The pretended GPUs stand in for inner functions of torch, which change. They were
+# tried with this version and later ones.
+TRIED_FROM = (2, 14)
 # Operations whose result the host reads, or whose size depends on values.
 _WAITING = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2"}
 _INDEXING = {"index", "index_put", "index_put_"}
@@ -31,6 +34,11 @@ _INDEXING = {"index", "index_put", "index_put_"}
 _LOW = ("linear", "conv2d", "conv_transpose2d", "matmul", "__matmul__")
 _FULL = ("layer_norm", "group_norm", "softplus", "log_softmax", "cdist", "sum")
 _AUTOCAST = dict.fromkeys(_LOW, torch.bfloat16) | dict.fromkeys(_FULL, torch.float32)
+
+
+def can_pretend():
+    """Return whether torch is new enough for pretended GPUs."""
+    return tuple(map(int, torch.__version__.split(".")[:2])) >= TRIED_FROM
 
 
 class PretendGPUs:
@@ -41,7 +49,9 @@ class PretendGPUs:
         self.there = True  # False: as on a machine without
         self.free = 2**30
         self.waits = Counter()
+        self.uploaded = 0  # bytes
         self.random = [_random_state(i) for i in range(n)]
+        self.cast = {}  # weights that autocast has cast, by id, and what they were
         self._thread = threading.local()
         self.last = None  # where the last operation was
 
@@ -87,6 +97,20 @@ gpus = None  # the ones that are pretended now
 def _random_state(seed):
     """Return the state of a generator that was seeded."""
     return torch.Generator().manual_seed(seed).get_state()
+
+
+def _mapped(function, value):
+    """Return a value with a function of every tensor in its lists and dicts.
+
+    torch has such functions, too, which take most of the time of a test.
+    """
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if type(value) in (list, tuple):
+        return type(value)([_mapped(function, part) for part in value])
+    if type(value) is dict:
+        return {name: _mapped(function, part) for name, part in value.items()}
+    return value
 
 
 class PretendTensor(torch.Tensor):
@@ -227,12 +251,24 @@ class _Placing(TorchFunctionMode):
                 break
         dtype = _AUTOCAST.get(getattr(func, "__name__", ""))
         if dtype is not None and torch.is_autocast_enabled("cuda"):
-            args, kwargs = tree_map_only(
-                PretendTensor,
-                lambda t: move(t, dtype) if t.is_floating_point() else t,
-                (args, kwargs),
-            )
+
+            def cast(t):
+                if not (isinstance(t, PretendTensor) and t.is_floating_point()):
+                    return t
+                if t.is_leaf and t.requires_grad and dtype == torch.bfloat16:
+                    _refuse_old_copy(t)
+                return move(t, dtype)
+
+            args, kwargs = _mapped(cast, args), _mapped(cast, kwargs)
         return func(*args, **kwargs)
+
+
+def _refuse_old_copy(weight):
+    """Raise RuntimeError where autocast would use its copy of a weight that moved."""
+    now = weight.value
+    _, before = gpus.cast.setdefault(id(now), (now, now.clone()))
+    if not torch.equal(before, now):
+        raise RuntimeError("autocast holds a copy of this weight from before a step")
 
 
 class _Computing(TorchDispatchMode):
@@ -244,15 +280,15 @@ class _Computing(TorchDispatchMode):
 
 def compute(func, args, kwargs):
     """Run an operation on the values, where a GPU would run it."""
-    leaves = tree_leaves((args, kwargs))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    tensors = []
+    _mapped(tensors.append, [args, kwargs])
     pretended = [t for t in tensors if isinstance(t, PretendTensor)]
     device = _device_of(kwargs, pretended)
     if not pretended and device.type != "cuda":
         return func(*args, **kwargs)
     _count_waits(func, args, kwargs, tensors, device)
     _refuse_several_devices(func, args, tensors, pretended)
-    plain, options = tree_map_only(PretendTensor, lambda t: t.value, (args, kwargs))
+    plain, options = (_mapped(_value, part) for part in (args, kwargs))
     if "device" in options:
         options["device"] = torch.device("cpu")
     result = _drawn(func, plain, options, device)
@@ -265,7 +301,12 @@ def compute(func, args, kwargs):
         with torch.inference_mode(torch.is_inference_mode_enabled() and not is_view):
             return PretendTensor(value, device)
 
-    return tree_map_only(torch.Tensor, wrapped, result)
+    return _mapped(wrapped, result)
+
+
+def _value(tensor):
+    """Return the tensor that computes."""
+    return tensor.value if isinstance(tensor, PretendTensor) else tensor
 
 
 def _device_of(kwargs, pretended):
@@ -287,9 +328,16 @@ def _count_waits(func, args, kwargs, tensors, device):
         target = device if name == "_to_copy" else args[0].device
         if {t.device for t in tensors} != {target} and not kwargs.get("non_blocking"):
             gpus.waits[name] += 1
+        if target.type == "cuda":
+            gpus.uploaded += sum(t.nbytes for t in tensors if t.device.type == "cpu")
     elif name in _INDEXING and isinstance(args[0], PretendTensor):
-        masks = [t for t in args[1] if t is not None and t.dtype == torch.bool]
-        gpus.waits[name] += len(masks)
+        # The GPU counts what a mask takes; an index on the CPU is copied first.
+        waiting = [
+            t.dtype == torch.bool or not isinstance(t, PretendTensor)
+            for t in args[1]
+            if t is not None
+        ]
+        gpus.waits[name] += sum(waiting)
     elif name in _WAITING:
         gpus.waits[name] += 1
 
@@ -380,6 +428,13 @@ def pretending(monkeypatch, n=2):
     for name, stand_in in _stand_ins().items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
     monkeypatch.setattr(torch, "load", _load)
+    clear_autocast_cache = torch.clear_autocast_cache
+
+    def clear():
+        gpus.cast.clear()
+        clear_autocast_cache()
+
+    monkeypatch.setattr(torch, "clear_autocast_cache", clear)
 
     def _load_from_bytes(data):
         return _load(io.BytesIO(data))

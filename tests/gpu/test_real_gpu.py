@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A smoke test on a real GPU; the header of the test run says where there is none."""
+"""A smoke test on a real GPU; the end of the test run says where there is none."""
 
 import pickle
 

@@ -78,14 +78,14 @@ class Keeps(OODSource):
 
     def prepare(self, x, x_ood, device):
         super().prepare(x, x_ood, device)
-        self.register_buffer("low", torch.full((4,), -5.0))
-        self.list_ = [torch.full((4,), 1.0)]
-        self.dict_ = {"scale": torch.full((4,), 2.0)}
+        self.register_buffer("low", torch.full((64,), -5.0))
+        self.list_ = [torch.full((64,), 1.0)]
+        self.dict_ = {"scale": torch.full((64,), 2.0)}
         self.list_ = [part.to(device) for part in self.list_]
         self.dict_ = {name: part.to(device) for name, part in self.dict_.items()}
 
     def sample(self, n):
-        noise = torch.rand(n, 4, device=self.device)
+        noise = torch.rand(n, 64, device=self.device)
         return self.low + noise * self.list_[0] * self.dict_["scale"]
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tests of the batches that predictions are made in."""
 
+from copy import deepcopy
 from itertools import pairwise
 
 import numpy as np
@@ -51,8 +52,23 @@ def test_batches_cover_all_and_are_few(n, sizes):
 def test_only_sizes_that_give_the_same_bits(alike, expected):
     """Check which sizes are used for networks that round as they are told."""
     network = ByBatch(alike).eval()
-    assert inference_batch_size((1, 8, 8)) == 128
+    assert inference_batch_size((1, 8, 8), "cpu") == 128
     assert sizes_that_round_alike(network, (1, 8, 8), "cpu") == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "on_cpu", "on_gpu"),
+    [
+        ((20,), 256, 4096),
+        ((1, 28, 28), 32, 2048),
+        ((3, 32, 32), 32, 512),
+        ((3, 224, 224), 32, 32),
+    ],
+)
+def test_a_gpu_gets_larger_batches(shape, on_cpu, on_gpu):
+    """Check the sizes: at most 2**13 numbers, or 2**21, but no less than 32 samples."""
+    assert inference_batch_size(shape, "cpu") == on_cpu
+    assert inference_batch_size(shape, "cuda:0") == on_gpu
 
 
 def test_each_number_of_threads_is_tried_once():
@@ -166,8 +182,10 @@ def test_too_little_memory():
     X, y = np.random.default_rng(0).normal(size=(300, 5)), np.arange(300) % 3
     clf = ConfidentClassifier(Limited, ood_source=None, method="msp", max_epochs=1)
     expected = clf.fit(X, y).predict_proba(X)
-    clf.net_.module_.most = 5
-    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-5)
+    untried = deepcopy(clf)  # looks for sizes that round alike first
+    for limited in (clf, untried):
+        limited.net_.module_.most = 5
+        np.testing.assert_allclose(limited.predict_proba(X), expected, rtol=1e-5)
     clf.net_.module_.most = 0
     with pytest.raises(torch.cuda.OutOfMemoryError):
         clf.predict(X)

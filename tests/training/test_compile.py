@@ -12,6 +12,7 @@ from sklearn.base import clone
 from torch import nn
 
 from confident_clf import ConfidentClassifier, load, save
+from confident_clf._training._compile import resolve_compile
 
 X = np.random.default_rng(0).normal(size=(70, 4)).astype(np.float32)
 Y = np.arange(70) % 3
@@ -147,6 +148,24 @@ def test_through_autograd_too():
         [row["classifier_loss"] for row in plain.history_],
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "reduce-overhead"},
+        {"mode": "max-autotune"},
+        {"backend": "cudagraphs"},
+        {"options": {"triton.cudagraphs": True}},
+    ],
+    ids=str,
+)
+def test_cuda_graphs_are_refused(options):
+    """Check the error, and that other options of the kind are passed on."""
+    with pytest.raises(ValueError, match="asks for CUDA graphs"):
+        fast(compile=options).fit(X, Y)
+    for others in ({"mode": "default"}, {"options": {"triton.cudagraphs": False}}):
+        assert resolve_compile(others) == others
 
 
 @pytest.mark.parametrize("options", [{"backend": "no such"}, {"no_such_option": 1}])
