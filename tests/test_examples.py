@@ -164,3 +164,21 @@ def test_displays(tmp_path, monkeypatch):
     pictures = list((tmp_path / "output").glob("display_*.png"))
     assert len(pictures) == 10
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+
+
+@pytest.mark.slow
+def test_image_folder(tmp_path, capsys):
+    """Check that files are read, told apart, and that photographs are refused."""
+    run_example("plot_image_folder", tmp_path)
+    right, accepted, refused = re.findall(r"(\d+)%", capsys.readouterr().out)
+    assert int(right) > 95 and int(accepted) > 88 and int(refused) > 95
+    assert (tmp_path / "image_folder.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_text(tmp_path, capsys):
+    """Check that most docstrings of torch are refused."""
+    run_example("plot_text", tmp_path)
+    right, accepted, refused = re.findall(r"(\d+)%", capsys.readouterr().out)
+    assert int(right) > 95 and int(accepted) > 85 and int(refused) > 65
+    assert (tmp_path / "text.png").read_bytes().startswith(b"\x89PNG")
