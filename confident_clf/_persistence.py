@@ -8,19 +8,14 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from confident_clf._files._classes import ESTIMATORS, STEPS
 from confident_clf._files._container import (
     FORMAT,
     library_versions,
     parse,
     to_bytes,
 )
-from confident_clf._files._objects import (
-    ESTIMATORS,
-    STEPS,
-    Reader,
-    Writer,
-    name_of,
-)
+from confident_clf._files._objects import Reader, Writer, name_of
 from confident_clf._files._streams import check_target, describe, read, write
 from confident_clf._files._values import CannotKeep
 from confident_clf._version import __version__
