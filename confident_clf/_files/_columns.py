@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Check a ColumnTransformer, and compute what a file does not say about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 _WORDS = ("drop", "passthrough")
+# In all transformers of a file: a slice names many columns in a few characters.
+MAX_COLUMNS = 10**6
 
 
 def plain_columns(columns: Any) -> Any:
@@ -84,14 +88,19 @@ def _fitted(step: ColumnTransformer) -> Iterator[str]:
         indices = indices_by_name(step)
     except (IndexError, KeyError, TypeError, ValueError):
         yield "transformers_ has columns that do not exist"
-    if indices != getattr(step, "_transformer_to_input_indices", indices):
+    if count_columns(step) > MAX_COLUMNS:
+        yield f"it has more than {MAX_COLUMNS} columns"
+    plain = {name: list(its) for name, its in indices.items()}
+    if plain != getattr(step, "_transformer_to_input_indices", plain):
         yield "its columns are not the columns of its fit. Fit it again"
+    if _has_twins(step):
+        yield "one fitted transformer works for several others. Fit a copy of it"
     for name, each, columns in found:
         yield from _one_fitted(name, each, columns, indices[name])
     yield from _output(step)
 
 
-def _one_fitted(name: str, each: Any, columns: Any, indices: list) -> Iterator[str]:
+def _one_fitted(name: str, each: Any, columns: Any, indices: Sequence) -> Iterator[str]:
     """Check one fitted transformer; without columns it was not fitted."""
     if not _are_columns(plain_columns(columns)):
         yield f"the columns of {name!r} are not columns"
@@ -106,13 +115,44 @@ def _one_fitted(name: str, each: Any, columns: Any, indices: list) -> Iterator[s
         yield f"{name!r} was fitted on another number of columns"
 
 
-def _output(step: ColumnTransformer) -> Iterator[str]:
-    """Check which columns of the output belong to which transformer."""
-    active = [
-        name
+def _active(step: ColumnTransformer) -> list[tuple[str, Any]]:
+    """Return the fitted transformers that have a part in the output, with names."""
+    return [
+        (name, each)
         for name, each, columns in step.transformers_
         if each != "drop" and not is_empty(columns)
     ]
+
+
+def _has_twins(step: ColumnTransformer) -> bool:
+    """Return whether one object transforms in several places.
+
+    With a few such objects inside of each other, a small file would have an output of
+    any number of columns.
+    """
+    seen: set[int] = set()
+    return any(id(part) in seen or seen.add(id(part)) for part in _parts(step))
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield all objects that transform inside of another one."""
+    if isinstance(value, ColumnTransformer):
+        inside = [each for _, each in _active(value)]
+    elif isinstance(value, Pipeline):
+        inside = [each for _, each in value.steps]
+    elif isinstance(value, FrozenEstimator):
+        inside = [value.estimator]
+    else:
+        inside = []
+    for each in inside:
+        if each is not None and not isinstance(each, str):
+            yield each
+            yield from _parts(each)
+
+
+def _output(step: ColumnTransformer) -> Iterator[str]:
+    """Check which columns of the output belong to which transformer."""
+    active = [name for name, _ in _active(step)]
     if not active:
         return  # scikit-learn learns nothing more then
     if not isinstance(getattr(step, "sparse_output_", None), bool | np.bool_):
@@ -135,14 +175,21 @@ def _output(step: ColumnTransformer) -> Iterator[str]:
 
 def restore_columns(step: ColumnTransformer) -> None:
     """Set what a file does not hold, because transformers_ determines it."""
-    step._transformer_to_input_indices = indices_by_name(step)
+    step._transformer_to_input_indices = {
+        name: list(indices) for name, indices in indices_by_name(step).items()
+    }
     given = len(step.transformers)
     step._columns = [columns for _, _, columns in step.transformers_[:given]]
     rest = [columns for _, _, columns in step.transformers_[given:]]
     step._remainder = ("remainder", step.remainder, rest[0] if rest else [])
 
 
-def indices_by_name(step: ColumnTransformer) -> dict[str, list[int]]:
+def count_columns(step: ColumnTransformer) -> int:
+    """Return how many columns go into the fitted transformers."""
+    return sum(map(len, indices_by_name(step).values()))
+
+
+def indices_by_name(step: ColumnTransformer) -> dict[str, Sequence[int]]:
     """Return the numbers of the columns of every fitted transformer."""
     names = getattr(step, "feature_names_in_", ())
     number_of = {name: i for i, name in enumerate(names)}
@@ -152,13 +199,13 @@ def indices_by_name(step: ColumnTransformer) -> dict[str, list[int]]:
     }
 
 
-def _indices(columns: Any, number_of: dict[str, int], n: int) -> list[int]:
+def _indices(columns: Any, number_of: dict[str, int], n: int) -> Sequence[int]:
     """Return the numbers of columns; raise an error if one does not exist."""
     if isinstance(columns, slice):
         start, stop = columns.start, columns.stop
         start = number_of[start] if isinstance(start, str) else start
         stop = number_of[stop] + 1 if isinstance(stop, str) else stop
-        return list(range(n)[start : stop : columns.step])
+        return range(n)[start : stop : columns.step]
     columns = columns if isinstance(columns, list) else [columns]
     if columns and all(type(column) is bool for column in columns):
         return [i for i, is_one in zip(range(n), columns, strict=True) if is_one]

@@ -23,7 +23,9 @@ from confident_clf._detection._detector import OODDetector
 from confident_clf._detection._open_set import OpenSetClassifier
 from confident_clf._files._classes import CLASSES, NETWORKS, STEPS
 from confident_clf._files._columns import (
+    MAX_COLUMNS,
     columns_to_keep,
+    count_columns,
     is_selector,
     plain_columns,
     restore_columns,
@@ -92,6 +94,7 @@ class Writer(ValueWriter):
         super().__init__()
         self.given: list[str] = []
         self._seen: dict[int, int] = {}  # id -> number
+        self._n_columns = 0
 
     def attempt(self, value: Any, name: str) -> dict:
         """Return ``{"kept": encoded value}``, or ``{}`` if a file cannot hold it.
@@ -131,6 +134,7 @@ class Writer(ValueWriter):
         problem = problem_of(value)
         if problem:
             raise CannotKeep(f"{path or 'the estimator'} is a {problem}")
+        self._n_columns = _columns_so_far(self._n_columns, value)
         self._seen[id(value)] = len(self._seen)
         node = {"object": type(value).__name__}
         node["params"] = {
@@ -191,6 +195,18 @@ class Writer(ValueWriter):
         ]
 
 
+def _columns_so_far(n: int, value: BaseEstimator) -> int:
+    """Add the columns that go into the transformers of an object."""
+    if type(value) is ColumnTransformer and hasattr(value, "transformers_"):
+        n += count_columns(value)
+    if n > MAX_COLUMNS:
+        raise ValueError(
+            f"The ColumnTransformers select more than {MAX_COLUMNS} columns. Select "
+            "fewer, or use joblib"
+        )
+    return n
+
+
 def _derived(cls: type) -> tuple:
     """Return the attributes that a file does not hold."""
     return DERIVED if cls in STEPS else ("_metadata_request",)
@@ -232,6 +248,7 @@ class Reader(ValueReader):
         # The device of the classifier that is being read.
         self.device: torch.device | None = None
         self._objects_seen: list[BaseEstimator | None] = []
+        self._n_columns = 0
 
     def decode_other(self, node: dict, name: str) -> Any:
         """Return an object, a network's class or a partial of it, or a given value."""
@@ -285,6 +302,7 @@ class Reader(ValueReader):
         problem = problem_of(value)
         if problem:
             raise ValueError(f"{path or 'the estimator'} is a wrong {problem}")
+        self._n_columns = _columns_so_far(self._n_columns, value)
         if cls is ColumnTransformer and hasattr(value, "transformers_"):
             restore_columns(value)
         self._objects_seen[number] = value

@@ -47,6 +47,7 @@ _PATTERNS = (
 )
 _ENCODINGS = ("utf-8", "utf8", "ascii", "latin-1", "latin1", "iso-8859-1", "cp1252")
 _MAX_NGRAM = 20
+_MAX_FEATURES = 2**24
 _TEXT_DTYPES = ("float32", "float64", "int64")
 _DTYPES = (
     *("float16", "float32", "float64", "int8", "int16", "int32", "int64"),
@@ -86,7 +87,7 @@ def _problems(step: BaseEstimator, learned: set, check: Any) -> Iterator[str]:
 def _names(step: BaseEstimator) -> Iterator[str]:
     """Check how many features there are, what they are called, and the output."""
     n = getattr(step, "n_features_in_", 0)
-    if type(n) is not int or n < 0:
+    if type(n) is not int or not 0 <= n <= _MAX_FEATURES:
         yield "n_features_in_ is not a number of features"
     names = getattr(step, "feature_names_in_", None)
     if names is not None and not (_is_vector(names, "O") and len(names) == n):

@@ -251,6 +251,57 @@ def test_transformers_that_are_none(each, files):
         loads(data)
 
 
+def test_a_few_characters_for_many_columns(files):
+    """Check that slices cannot ask for more columns than a file may have."""
+    (header, tensors), all_columns = copy.deepcopy(files["columns"]), slice(None)
+    node = next(nodes(header, "ColumnTransformer"))
+    node["state"]["n_features_in_"] = 2**24
+    node["state"]["transformers_"][0][2] = Writer().encode(all_columns, "")
+    with pytest.raises(ValueError, match="more than 1000000 columns"):
+        loads(to_bytes(header, tensors))
+    node["state"]["n_features_in_"] = 2**60
+    with pytest.raises(ValueError, match="is not a number of features"):
+        loads(to_bytes(header, tensors))
+
+
+def wide(n):
+    """Return a ColumnTransformer of a file that selects n columns, twice."""
+    step = ColumnTransformer([("a", "drop", slice(0, n)), ("b", "drop", slice(0, n))])
+    return step.fit(np.zeros((1, n)))
+
+
+def test_many_column_transformers():
+    """Check that the limit is one for the whole file, in save as in load."""
+    assert loads(dumps(make_pipeline(wide(250_000), wide(250_000))))
+    with pytest.raises(ValueError, match="select more than 1000000 columns"):
+        dumps(make_pipeline(wide(250_000), wide(250_001)))
+    header, tensors = parse(dumps(make_pipeline(wide(250_000), wide(250_000))))
+    for node in nodes(header, "ColumnTransformer"):
+        node["state"]["n_features_in_"] = 300_000
+        for one in node["state"]["transformers_"]:
+            one[2] = Writer().encode(slice(0, 300_000), "")
+    with pytest.raises(ValueError, match="select more than 1000000 columns"):
+        loads(to_bytes(header, tensors))
+
+
+def test_one_transformer_many_times(files):
+    """Check that a small file cannot multiply its columns, level by level."""
+    header, tensors = copy.deepcopy(files["columns"])
+    node = next(nodes(header, "ColumnTransformer"))
+    # 0 to 3 are the pipeline, the ColumnTransformer and what it was given.
+    number = 4
+    assert node["state"]["transformers_"][0][1]["object"] == "OneHotEncoder"
+    node["state"]["transformers_"][1][1] = {"same": number}
+    with pytest.raises(ValueError, match="one fitted transformer works for several"):
+        loads(to_bytes(header, tensors))
+    inner = {"steps": [["one", {"same": number}]]}
+    node["state"]["transformers_"][1][1] = {
+        **{"object": "Pipeline", "params": inner, "state": {}}
+    }
+    with pytest.raises(ValueError, match="one fitted transformer works for several"):
+        loads(to_bytes(header, tensors))
+
+
 def test_a_transformer_that_is_not_fitted(files):
     """Check that a file cannot hold an encoder without categories for its columns."""
     data = forged(files["columns"], "OneHotEncoder", "state")
