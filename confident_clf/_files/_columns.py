@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Check a ColumnTransformer, and compute what a file does not say about it."""
 
+from collections import UserList
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -22,6 +23,8 @@ def plain_columns(columns: Any) -> Any:
         return columns
     if isinstance(columns, Integral):
         return int(columns)
+    # scikit-learn 1.6 warns when somebody reads its list of remaining columns.
+    columns = columns.data if isinstance(columns, UserList) else columns
     return [c.item() if isinstance(c, np.generic) else c for c in columns]
 
 
