@@ -8,19 +8,14 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from confident_clf._files._classes import ESTIMATORS, STEPS
 from confident_clf._files._container import (
     FORMAT,
     library_versions,
     parse,
     to_bytes,
 )
-from confident_clf._files._objects import (
-    ESTIMATORS,
-    STEPS,
-    Reader,
-    Writer,
-    name_of,
-)
+from confident_clf._files._objects import Reader, Writer, name_of
 from confident_clf._files._streams import check_target, describe, read, write
 from confident_clf._files._values import CannotKeep
 from confident_clf._version import __version__
@@ -43,9 +38,11 @@ def save(estimator, path):
             OpenSetClassifier or Pipeline
         The fitted estimator. Pipelines and detectors may also contain these estimators
         of scikit-learn: the scalers MaxAbsScaler, MinMaxScaler, Normalizer,
-        PowerTransformer, QuantileTransformer, RobustScaler and StandardScaler;
-        GaussianMixture, LogisticRegression, PCA, SimpleImputer, VarianceThreshold and
-        FrozenEstimator.
+        PowerTransformer, QuantileTransformer, RobustScaler and StandardScaler; for
+        tables ColumnTransformer, FunctionTransformer, OneHotEncoder and OrdinalEncoder;
+        for text CountVectorizer, TfidfTransformer and TfidfVectorizer; GaussianMixture,
+        LogisticRegression, MissingIndicator, PCA, SimpleImputer, TruncatedSVD,
+        VarianceThreshold and FrozenEstimator.
     path : str, path-like or binary file
         The file to write. An existing file is replaced. To a binary file that is open
         for writing, such as an :class:`io.BytesIO`, the same bytes are written where
@@ -71,6 +68,12 @@ def save(estimator, path):
     function for `augment`. :func:`load` asks you for them. The file does hold what they
     learned: the ``state_dict()`` of your own networks, and the numbers, strings, arrays
     and tensors of your own scores and sources.
+
+    Steps for tables and text are kept only as far as a file can describe them:
+    FunctionTransformer with functions of NumPy such as ``numpy.log1p``, text without
+    functions of your own, columns as names, numbers, slices, masks or a
+    ``make_column_selector`` of dtypes. Columns that another function chose are kept as
+    it chose them. ``n_jobs`` of a ColumnTransformer is not kept.
 
     The states of the optimizers, metadata routing requests and the batches in the
     history are not saved.
@@ -218,7 +221,8 @@ def load(path, *, device=None, max_size=2**32, **given):
     -----
     Nothing in the file is imported or called by name: classes are looked up in a fixed
     table of classes from this package and from scikit-learn. A network is built only if
-    the file has exactly its tensors. Your own code in `given` is executed, with the
+    the file has exactly its tensors, and an encoder or vectorizer only if its numbers
+    fit together. Your own code in `given` is executed, with the
     shapes that the file names.
 
     Examples

@@ -18,6 +18,15 @@ _MAX_STRINGS = 2**24
 # Some versions of torch and safetensors do not have the unsigned types.
 _SIGNED = {"uint16": "int16", "uint32": "int32", "uint64": "int64"}
 _SCALARS = (bool, int, float, str, type(None))
+# The types that parameters called dtype may have, by name.
+_TYPES = {
+    each.__name__: each
+    for each in (
+        *(bool, float, int, object, str, np.bool_, np.floating, np.integer, np.number),
+        *(np.float16, np.float32, np.float64, np.int8, np.int16, np.int32, np.int64),
+        *(np.uint8, np.uint16, np.uint32, np.uint64),
+    )
+}
 
 
 class CannotKeep(Exception):
@@ -62,6 +71,10 @@ class ValueWriter:
             return {"tensor": [self.add(value, name), on_device]}
         if isinstance(value, np.dtype) and value.kind in "biufO":
             return {"dtype": value.name}
+        if isinstance(value, type) and _TYPES.get(value.__name__) is value:
+            return {"type": value.__name__}
+        if kind is slice:
+            return {"slice": self.encode([value.start, value.stop, value.step], name)}
         if kind is torch.device:
             return {"device": None}
         return self.encode_other(value, name)
@@ -139,6 +152,8 @@ class ValueReader:
             "objects": self._objects,
             "tensor": self._tensor,
             "dtype": self._dtype,
+            "type": self._type,
+            "slice": self._slice,
             "device": self._device,
         }
         for kind, form in forms.items():
@@ -217,6 +232,19 @@ class ValueReader:
         if dtype is None or dtype.kind not in "biufO" or dtype.name != text:
             raise ValueError(f"{name} does not have a valid dtype")
         return dtype
+
+    def _type(self, text: str, name: str) -> type:
+        """Return a type of numbers, strings or objects."""
+        if text not in _TYPES:
+            raise ValueError(f"{name} does not have a valid type")
+        return _TYPES[text]
+
+    def _slice(self, items: list, name: str) -> slice:
+        """Return a slice of numbers or of names."""
+        ends = self._list(items, name)
+        if len(ends) != 3 or {type(end) for end in ends} - {int, str, type(None)}:
+            raise ValueError(f"{name} is not a slice")
+        return slice(*ends)
 
     def _device(self, _: None, name: str) -> torch.device:
         """Return the device of the classifier that is being read."""
