@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Data sets with known classes and unknown samples."""
 
+from confident_clf.datasets._broken import broken
 from confident_clf.datasets._bundled import (
     load_digits_ood,
     load_iris_ood,
@@ -9,6 +10,7 @@ from confident_clf.datasets._bundled import (
 from confident_clf.datasets._made import make_ood_blobs, make_ood_moons
 
 __all__ = [
+    "broken",
     "load_digits_ood",
     "load_iris_ood",
     "load_wine_ood",
