@@ -7,7 +7,8 @@
 
 Each table is split into known rows to train and to test on, in every seed anew, and a
 quarter of its classes, at least one, is held out if there are more than two. The test
-rows are then broken, each row in one place drawn at random, in the units of the table:
+rows are then broken (confident_clf.datasets.broken), in the units of the table, each
+row in one place drawn at random:
 
 - a number times 1000, 10 or 1/1000, with the other sign, or zero;
 - two numbers swapped;
