@@ -36,6 +36,7 @@ from _report import (
 from figure1 import known_images, unknown_sets
 
 from confident_clf import ConfidentClassifier
+from confident_clf.datasets import broken
 from confident_clf.metrics import expected_calibration_error
 
 TRAININGS = {"default": {}, "cross entropy": {"ood_source": None}}
@@ -48,46 +49,12 @@ TITLES = {"fashion": "Fashion-MNIST known", "cifar": "CIFAR-10 known"}
 N_KNOWN, N_UNKNOWN, EPOCHS = 5_000, 2_000, 10
 
 
-def half_of(images, rng):
-    """Return a mask of one half of each image, at a random side."""
-    n, _, height, width = images.shape
-    side = rng.integers(4, size=(n, 1, 1, 1))
-    upper = (np.arange(height) < height // 2)[:, None]
-    left = np.arange(width) < width // 2
-    return np.select(
-        [side == 0, side == 1, side == 2],
-        [upper, ~upper, left],
-        default=~left,
-    )
-
-
-def broken(images):
-    """Return broken images by kind."""
-    rng = np.random.default_rng(0)
-    n, channels = images.shape[:2]
-    colour = rng.integers(0, 256, (n, channels, 1, 1), dtype=np.uint8)
-    half = half_of(images, rng)
-    sets = {
-        "black": np.zeros_like(images),
-        "white": np.full_like(images, 255),
-        "one colour": np.broadcast_to(colour, images.shape).copy(),
-        "negative": 255 - images,
-        "half black": np.where(half, np.uint8(0), images),
-        "half white": np.where(half, np.uint8(255), images),
-        "half coloured": np.where(half, colour, images),
-    }
-    return {
-        kind: changed[(changed != images).any(axis=(1, 2, 3))]
-        for kind, changed in sets.items()
-    }
-
-
 def run(task, training, seed, data):
     """Fit once; return the AUROC by score and unknown set."""
     torch.set_num_threads(1)
     X, y, X_test, y_test = known_images(data, task, N_TRAIN[task])
     _, sets = unknown_sets(data, task, N_UNKNOWN)
-    sets |= broken(X_test[:N_UNKNOWN])
+    sets |= broken(X_test[:N_UNKNOWN], random_state=0).X_ood
     start = time.perf_counter()
     clf = ConfidentClassifier(
         **TRAININGS[training], max_epochs=EPOCHS, random_state=seed

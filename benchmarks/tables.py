@@ -7,7 +7,8 @@
 
 Each table is split into known rows to train and to test on, in every seed anew, and a
 quarter of its classes, at least one, is held out if there are more than two. The test
-rows are then broken, each row in one place drawn at random, in the units of the table:
+rows are then broken (confident_clf.datasets.broken), in the units of the table, each
+row in one place drawn at random:
 
 - a number times 1000, 10 or 1/1000, with the other sign, or zero;
 - two numbers swapped;
@@ -63,6 +64,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import OneClassSVM
 
 from confident_clf import ConfidentClassifier
+from confident_clf.datasets import broken
 from confident_clf.metrics import expected_calibration_error
 
 KINDS = [
@@ -146,47 +148,6 @@ def numbers_of(X: pd.DataFrame) -> list[str]:
     return [column for column in X if X[column].dtype.kind == "f"]
 
 
-def broken(X: pd.DataFrame, train: pd.DataFrame, rng) -> dict[str, pd.DataFrame]:
-    """Return the rows of X that broke in each way, by kind."""
-    columns = numbers_of(X)
-    values, n = X[columns].to_numpy(), len(X)
-    rows, place = np.arange(n), rng.integers(len(columns), size=n)
-
-    def one_number(change):
-        changed = values.copy()
-        changed[rows, place] = change(values[rows, place])
-        return changed
-
-    other = (place + rng.integers(1, max(2, len(columns)), size=n)) % len(columns)
-    swapped = values.copy()
-    swapped[rows, place], swapped[rows, other] = (
-        values[rows, other],
-        values[rows, place],
-    )
-    direction = rng.normal(size=values.shape)
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    low, high = train[columns].min().to_numpy(), train[columns].max().to_numpy()
-    numbers = {
-        "x 1000": one_number(lambda v: v * 1000),
-        "/ 1000": one_number(lambda v: v / 1000),
-        "x 10": one_number(lambda v: v * 10),
-        "sign": one_number(lambda v: -v),
-        "zero": one_number(lambda v: 0 * v),
-        "swapped": swapped,
-        "10 sd away": values + 10 * train[columns].std().to_numpy() * direction,
-        "uniform": low + (high - low) * rng.random(values.shape),
-    }
-    sets = {}
-    for kind, changed in numbers.items():
-        frame = X.copy()
-        frame[columns] = changed
-        sets[kind] = frame[(changed != values).any(axis=1)]
-    sets["shuffled"] = pd.DataFrame(
-        {column: X[column].to_numpy()[rng.permutation(n)] for column in X}
-    )
-    return sets
-
-
 def scaler(X: pd.DataFrame) -> ColumnTransformer:
     """Return the transformer that all detectors have in front."""
     numbers = numbers_of(X)
@@ -208,7 +169,7 @@ def task(name: str, load, seed: int) -> dict:
     X_train, X_test, y_train, y_test = train_test_split(
         X[~unknown], y[~unknown], test_size=0.3, random_state=seed, stratify=y[~unknown]
     )
-    sets = broken(X_test.reset_index(drop=True), X_train, rng)
+    sets = broken(X_test, reference=X_train, random_state=rng).X_ood
     if n_held_out:
         sets["held-out classes"] = X[unknown]
     scale = scaler(X).fit(X_train)

@@ -189,7 +189,7 @@ def test_import_is_light():
     """Check that the package loads neither plots nor data sets nor clusters."""
     heavy = ["matplotlib", "torchvision", "dask", "accelerate", "onnx"]
     code = (
-        "import sys, confident_clf, confident_clf.plotting; "
+        "import sys, confident_clf, confident_clf.datasets, confident_clf.plotting; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     output = subprocess.run(

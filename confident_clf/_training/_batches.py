@@ -12,6 +12,7 @@ from confident_clf.utils._tensors import LazyTensor, row_bytes
 
 # Rows to copy at once, in bytes.
 CHUNK_BYTES = 2**20
+_LOSSES_IN_ONE = 32
 
 
 def resident(tensors: Sequence[Tensor], device: str | torch.device) -> Sequence[Tensor]:
@@ -114,26 +115,39 @@ class EpochMeans:
     """Means of losses over an epoch, weighted by batch size.
 
     The losses stay on the device until the epoch ends: to read a number from a GPU is
-    to wait for all the work before it.
+    to wait for all the work before it. Many are put into one tensor: each by itself
+    would lie between the large tensors of a step, and keep the system from taking the
+    memory of these back.
     """
 
     def __init__(self):
-        self.losses: dict[str, list[Tensor]] = {}
+        self._losses: dict[str, list[Tensor]] = {}  # tensors of one or more losses
         self.sizes: list[int] = []
 
     def add(self, losses: dict[str, Tensor], n: int) -> None:
         """Add the losses of a batch of `n` samples."""
-        for name, value in losses.items():
-            self.losses.setdefault(name, []).append(value)
         self.sizes.append(n)
+        for name, value in losses.items():
+            parts = self._losses.setdefault(name, [])
+            parts.append(value.reshape(1))
+            if len(self.sizes) % _LOSSES_IN_ONE == 0:
+                parts[-_LOSSES_IN_ONE:] = [torch.cat(parts[-_LOSSES_IN_ONE:])]
+
+    def names(self) -> list[str]:
+        """Return the names of the losses."""
+        return list(self._losses)
+
+    def values(self, name: str) -> Tensor:
+        """Return the values of a loss, one for each batch."""
+        return torch.cat(self._losses[name])
 
     def means(self) -> dict[str, float]:
         """Return the mean of each loss, over all processes that train together."""
         sizes = torch.tensor(self.sizes, dtype=torch.float64)
         totals = [
-            torch.stack(values).cpu().double() @ sizes  # MPS has no float64
-            for values in self.losses.values()
+            self.values(name).cpu().double() @ sizes  # MPS has no float64
+            for name in self.names()
         ]
         totals = ranks_together().sum(torch.stack([*totals, sizes.sum()]))
         means = (totals[:-1] / totals[-1]).tolist()
-        return dict(zip(self.losses, means, strict=True))
+        return dict(zip(self.names(), means, strict=True))

@@ -239,9 +239,10 @@ class Run:
         The gradients were finite. So such a loss has not moved anything, and such
         weights come from a step that was too large.
         """
-        for name, values in players.losses.items():
+        for name in players.names():
             player, is_total, _ = name.partition("_loss")
-            finite = self._finite(torch.stack(values)).tolist()
+            values = players.values(name)
+            finite = self._finite(values).tolist()
             if is_total and not all(finite):
                 position.batch = finite.index(False) + 1
                 raise DivergenceError(player, values[position.batch - 1].item())
