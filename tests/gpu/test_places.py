@@ -12,6 +12,7 @@ from torch import nn
 from confident_clf import ConfidentClassifier, OODDetector, load, save
 from confident_clf._training import _batches
 from confident_clf.scores._make_score import SCORES
+from confident_clf.utils._compute import MIN_FLOP_OF_BFLOAT16, use_bfloat16
 
 rng = np.random.default_rng(0)
 Y = np.arange(60) % 3
@@ -189,6 +190,17 @@ def test_as_on_the_cpu(gpus):
         assert fit.net_.module_.dtype == torch.bfloat16
         callbacks = dict(fit.net_.callbacks_)
         assert callbacks["multiply"].dtype == torch.float32  # not within autocast
+
+
+@pytest.mark.parametrize(("capability", "short"), [((7, 5), False), ((8, 0), True)])
+def test_automatic_precision(capability, short, gpus, monkeypatch):
+    """Check that a large network computes in bfloat16 where the GPU multiplies it."""
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device=None: capability
+    )
+    device = torch.device("cuda:0")
+    assert use_bfloat16("auto", device, MIN_FLOP_OF_BFLOAT16) == short
+    assert not use_bfloat16("auto", device, MIN_FLOP_OF_BFLOAT16 - 1)
 
 
 @on_rows_and_images
