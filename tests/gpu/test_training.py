@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
+from torch import nn
 
 from confident_clf import DivergenceError, OpenSetClassifier, make_ood_scorer
 from confident_clf.sources import OODSource, OriginalGAN
@@ -71,6 +72,23 @@ def test_a_divergence_is_not_hidden(device, gpus):
     with pytest.raises(DivergenceError) as raised:
         clf.fit(ROWS, Y)
     assert (raised.value.epoch, raised.value.batch) == (1, 2)
+
+
+class Steep(nn.Linear):
+    """A layer whose outputs are finite, and whose gradient is not: that of sqrt(0)."""
+
+    def __init__(self, input_shape, n_classes):
+        super().__init__(*input_shape, n_classes)
+
+    def forward(self, x):
+        return super().forward(x) + (0 * self.weight.sum()).sqrt()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gradient_that_is_not_finite(device, gpus):
+    """Check that it is found where all losses and weights are finite."""
+    with pytest.raises(DivergenceError, match=r"of the classifier .* epoch 1, batch 1"):
+        make(None, device, module=Steep).fit(ROWS, Y)
 
 
 def rises(progress):
@@ -150,10 +168,13 @@ def test_a_pickle_of_a_gpu_that_is_not_there(gpus, monkeypatch):
 @pytest.mark.parametrize("source", ["noise", "explicit", OriginalGAN(max_epochs=2)])
 def test_little_memory(source, gpus):
     """Check that data which do not fit on the GPU are copied batch by batch."""
-    gpus.free = 100
-    clf = make(source).fit(ROWS, Y, **extra(source, ROWS))
-    assert gpus.waits["_to_copy"] >= 12  # two epochs of six batches
-    assert np.isfinite(clf.predict_proba(ROWS)).all()
+    uploaded = []
+    for free in (2**30, 100):
+        gpus.free, gpus.uploaded = free, 0
+        clf = make(source).fit(ROWS, Y, **extra(source, ROWS))
+        uploaded.append(gpus.uploaded)
+        assert np.isfinite(clf.predict_proba(ROWS)).all()
+    assert uploaded[1] - uploaded[0] > 0.9 * ROWS.nbytes  # twice, without orders
 
 
 def test_auto_where_the_gpu_does_not_work(gpus, monkeypatch):
