@@ -28,6 +28,11 @@ SOURCES = [
     "features",
     ["joint", "noise", "features"],
 ]
+SLOW_ALONE = ("joint", "features")  # for the mixture has them too
+QUICK_SOURCES = [
+    pytest.param(source, marks=pytest.mark.slow) if source in SLOW_ALONE else source
+    for source in SOURCES
+]
 on_rows_and_images = pytest.mark.parametrize(
     "X", [ROWS, IMAGES], ids=["rows", "images"]
 )
@@ -50,8 +55,9 @@ def extra(source, X):
 @pytest.mark.parametrize(
     ("source", "precision"),
     [
-        *((source, "float32") for source in SOURCES),
+        *((source, "float32") for source in SOURCES if source not in SLOW_ALONE),
         (SOURCES[-1], "bfloat16"),
+        *(pytest.param(s, "float32", marks=pytest.mark.slow) for s in SLOW_ALONE),
         *(pytest.param(s, "bfloat16", marks=pytest.mark.slow) for s in SOURCES[:-1]),
     ],
     ids=str,
@@ -81,13 +87,16 @@ def test_fit_save_and_continue(source, X, precision, gpus, tmp_path, monkeypatch
         np.testing.assert_allclose(copy.predict_proba(X), expected, atol=1e-5)
         if source is not None:
             assert np.isfinite(copy.sample_ood(2)).all()
-            places = {part.device for part in copy.net_.source_.parts().values()}
-            assert places == {torch.device(copy.net_.device)}
+            for part in copy.net_.source_.parts().values():
+                learned = [v for name, v in vars(part).items() if name.endswith("_")]
+                tensors = filter(torch.is_tensor, learned)
+                places = {part.device, *(tensor.device for tensor in tensors)}
+                assert places == {torch.device(copy.net_.device)}
         copy.partial_fit(X[:20], Y[:20], **extra(source, X))
 
 
 @on_rows_and_images
-@pytest.mark.parametrize("source", SOURCES, ids=str)
+@pytest.mark.parametrize("source", QUICK_SOURCES, ids=str)
 def test_no_batch_waits(source, X, gpus):
     """Check that twice as many batches make no more waits."""
     augment, waits = ("flip_crop" if X.ndim == 4 else None), []

@@ -15,8 +15,8 @@ from confident_clf import DivergenceError, OpenSetClassifier, make_ood_scorer
 from confident_clf.sources import OODSource, OriginalGAN
 from tests.gpu.test_places import (
     IMAGES,
+    QUICK_SOURCES,
     ROWS,
-    SOURCES,
     Y,
     extra,
     make,
@@ -40,7 +40,7 @@ class Ends(Callback):
 @pytest.mark.parametrize(
     "X", [ROWS, pytest.param(IMAGES, marks=pytest.mark.slow)], ids=["rows", "images"]
 )
-@pytest.mark.parametrize("source", SOURCES, ids=str)
+@pytest.mark.parametrize("source", QUICK_SOURCES, ids=str)
 def test_resumed_is_bit_equal(source, X, gpus, tmp_path):
     """Check a fit that ended in the middle and goes on from its checkpoint."""
     params = {"max_epochs": 3, "callbacks": [Ends()]}
