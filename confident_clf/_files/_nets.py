@@ -37,6 +37,7 @@ from confident_clf.sources import OODSource
 from confident_clf.sources._regime import Regime, make_regime
 from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._seeding import seeded
+from confident_clf.utils._tensors import move_learned
 from confident_clf.utils._torch import MODULE_INTERNALS
 from confident_clf.utils._units import PixelRange
 
@@ -333,6 +334,7 @@ def _restore_part(
     part.device = reader.device
     attributes = state["attributes"]
     reader.set_attributes(part, attributes, "ood_source", also_hidden=_NOT_IN_FILES)
+    move_learned(part, reader.device)  # what a file of the CPU holds, too
     for name, is_there in state["buffers"].items():
         buffer = None
         if is_there:

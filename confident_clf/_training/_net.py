@@ -44,7 +44,7 @@ from confident_clf.utils._compute import (
     in_full,
     one_thread,
 )
-from confident_clf.utils._tensors import LazyTensor, as_float, to_device
+from confident_clf.utils._tensors import LazyTensor, as_float, move_learned
 from confident_clf.utils._torch import comes_from_raise
 
 # How many batches of OOD rows to draw at once, and how many numbers at most.
@@ -238,10 +238,7 @@ class JointNet(ClassifierMixin, NeuralNet):
             optimizers += [v for v in vars(part).values() if isinstance(v, Optimizer)]
             part.to(device)
             part.device = torch.device(device)
-            for name, value in vars(part).items():
-                # What does not end so stays on the CPU, such as the user's OOD rows.
-                if name.endswith("_") and not name.startswith("_"):
-                    vars(part)[name] = to_device(value, device)
+            move_learned(part, device)
         for optimizer in optimizers:
             # This moves the state to where the parameters are.
             optimizer.load_state_dict(optimizer.state_dict())

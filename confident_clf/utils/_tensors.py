@@ -42,6 +42,16 @@ def as_float(x: Tensor) -> Tensor:
     return x.float().div_(255) if x.dtype == torch.uint8 else x
 
 
+def move_learned(thing, device: str | torch.device) -> None:
+    """Move the tensors in attributes whose names end in "_": those training sets.
+
+    Others stay on the CPU, such as the user's OOD rows.
+    """
+    for name, value in vars(thing).items():
+        if name.endswith("_") and not name.startswith("_"):
+            vars(thing)[name] = to_device(value, device)
+
+
 def to_device(value, device: str | torch.device):
     """Return a value with the tensors in it, also in lists and dicts, on a device."""
     if isinstance(value, Tensor):

@@ -10,7 +10,9 @@ from skorch.callbacks import Callback, EpochScoring, GradientNormClipping
 from torch import nn
 
 from confident_clf import ConfidentClassifier, OODDetector, load, save
+from confident_clf._training import _batches
 from confident_clf.scores._make_score import SCORES
+from confident_clf.utils._compute import MIN_FLOP_OF_BFLOAT16, use_bfloat16
 
 rng = np.random.default_rng(0)
 Y = np.arange(60) % 3
@@ -25,6 +27,11 @@ SOURCES = [
     "noise",
     "features",
     ["joint", "noise", "features"],
+]
+SLOW_ALONE = ("joint", "features")  # for the mixture has them too
+QUICK_SOURCES = [
+    pytest.param(source, marks=pytest.mark.slow) if source in SLOW_ALONE else source
+    for source in SOURCES
 ]
 on_rows_and_images = pytest.mark.parametrize(
     "X", [ROWS, IMAGES], ids=["rows", "images"]
@@ -48,8 +55,9 @@ def extra(source, X):
 @pytest.mark.parametrize(
     ("source", "precision"),
     [
-        *((source, "float32") for source in SOURCES),
+        *((source, "float32") for source in SOURCES if source not in SLOW_ALONE),
         (SOURCES[-1], "bfloat16"),
+        *(pytest.param(s, "float32", marks=pytest.mark.slow) for s in SLOW_ALONE),
         *(pytest.param(s, "bfloat16", marks=pytest.mark.slow) for s in SOURCES[:-1]),
     ],
     ids=str,
@@ -79,19 +87,22 @@ def test_fit_save_and_continue(source, X, precision, gpus, tmp_path, monkeypatch
         np.testing.assert_allclose(copy.predict_proba(X), expected, atol=1e-5)
         if source is not None:
             assert np.isfinite(copy.sample_ood(2)).all()
-            places = {part.device for part in copy.net_.source_.parts().values()}
-            assert places == {torch.device(copy.net_.device)}
+            for part in copy.net_.source_.parts().values():
+                learned = [v for name, v in vars(part).items() if name.endswith("_")]
+                tensors = filter(torch.is_tensor, learned)
+                places = {part.device, *(tensor.device for tensor in tensors)}
+                assert places == {torch.device(copy.net_.device)}
         copy.partial_fit(X[:20], Y[:20], **extra(source, X))
 
 
 @on_rows_and_images
-@pytest.mark.parametrize("source", SOURCES, ids=str)
+@pytest.mark.parametrize("source", QUICK_SOURCES, ids=str)
 def test_no_batch_waits(source, X, gpus):
     """Check that twice as many batches make no more waits."""
-    waits = []
+    augment, waits = ("flip_crop" if X.ndim == 4 else None), []
     for n in (20, 40):
         gpus.waits.clear()
-        make(source).fit(X[:n], Y[:n], **extra(source, X))
+        make(source, augment=augment).fit(X[:n], Y[:n], **extra(source, X))
         waits.append(gpus.waits.total())
     assert waits[0] == waits[1]
 
@@ -108,10 +119,11 @@ def test_an_epoch_uploads_its_order_alone(source, gpus):
     assert uploaded[1] - uploaded[0] == len(ROWS) * torch.int64.itemsize
 
 
-def test_no_batch_waits_for_weights_or_validation(gpus):
+def test_no_batch_waits_for_weights_or_validation(gpus, monkeypatch):
     """Check the same with weights, held-out samples, a warm-up and more noise."""
     params = {"class_weight": {0: 2.0}, "early_stopping": True, "head_epochs": 1}
     params |= {"batch_size": 2}  # the noise of 16 batches is drawn at once
+    monkeypatch.setattr(_batches, "CHUNK_BYTES", 1)  # or they would make one chunk
     waits = []
     for n in (20, 60):
         gpus.waits.clear()
@@ -187,6 +199,17 @@ def test_as_on_the_cpu(gpus):
         assert fit.net_.module_.dtype == torch.bfloat16
         callbacks = dict(fit.net_.callbacks_)
         assert callbacks["multiply"].dtype == torch.float32  # not within autocast
+
+
+@pytest.mark.parametrize(("capability", "short"), [((7, 5), False), ((8, 0), True)])
+def test_automatic_precision(capability, short, gpus, monkeypatch):
+    """Check that a large network computes in bfloat16 where the GPU multiplies it."""
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device=None: capability
+    )
+    device = torch.device("cuda:0")
+    assert use_bfloat16("auto", device, MIN_FLOP_OF_BFLOAT16) == short
+    assert not use_bfloat16("auto", device, MIN_FLOP_OF_BFLOAT16 - 1)
 
 
 @on_rows_and_images

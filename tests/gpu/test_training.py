@@ -9,13 +9,14 @@ import pytest
 import torch
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
+from torch import nn
 
 from confident_clf import DivergenceError, OpenSetClassifier, make_ood_scorer
-from confident_clf.sources import OODSource
+from confident_clf.sources import OODSource, OriginalGAN
 from tests.gpu.test_places import (
     IMAGES,
+    QUICK_SOURCES,
     ROWS,
-    SOURCES,
     Y,
     extra,
     make,
@@ -39,7 +40,7 @@ class Ends(Callback):
 @pytest.mark.parametrize(
     "X", [ROWS, pytest.param(IMAGES, marks=pytest.mark.slow)], ids=["rows", "images"]
 )
-@pytest.mark.parametrize("source", SOURCES, ids=str)
+@pytest.mark.parametrize("source", QUICK_SOURCES, ids=str)
 def test_resumed_is_bit_equal(source, X, gpus, tmp_path):
     """Check a fit that ended in the middle and goes on from its checkpoint."""
     params = {"max_epochs": 3, "callbacks": [Ends()]}
@@ -71,6 +72,38 @@ def test_a_divergence_is_not_hidden(device, gpus):
     with pytest.raises(DivergenceError) as raised:
         clf.fit(ROWS, Y)
     assert (raised.value.epoch, raised.value.batch) == (1, 2)
+
+
+class Steep(nn.Linear):
+    """A layer whose outputs are finite, and whose gradient is not: that of sqrt(0)."""
+
+    def __init__(self, input_shape, n_classes):
+        super().__init__(*input_shape, n_classes)
+
+    def forward(self, x):
+        return super().forward(x) + (0 * self.weight.sum()).sqrt()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gradient_that_is_not_finite(device, gpus):
+    """Check that it is found where all losses and weights are finite."""
+    with pytest.raises(DivergenceError, match=r"of the classifier .* epoch 1, batch 1"):
+        make(None, device, module=Steep).fit(ROWS, Y)
+
+
+def rises(progress):
+    """Return a factor of the learning rate that is far too large from the middle on."""
+    return 1.0 if progress < 0.5 else 1e30
+
+
+def test_going_on_after_a_divergence(gpus):
+    """Check that the classifier that an error holds can learn again."""
+    with pytest.raises(DivergenceError) as raised:
+        make(None, lr_schedule=rises).fit(ROWS, Y)
+    clf = raised.value.classifier
+    before = clf.predict_proba(ROWS)
+    clf.set_params(lr_schedule=None).partial_fit(ROWS, Y)
+    assert np.abs(clf.predict_proba(ROWS) - before).max() > 1e-3
 
 
 class Keeps(OODSource):
@@ -132,14 +165,16 @@ def test_a_pickle_of_a_gpu_that_is_not_there(gpus, monkeypatch):
     assert np.isfinite(clf.predict_proba(ROWS)).all()
 
 
-def test_little_memory(gpus):
+@pytest.mark.parametrize("source", ["noise", "explicit", OriginalGAN(max_epochs=2)])
+def test_little_memory(source, gpus):
     """Check that data which do not fit on the GPU are copied batch by batch."""
-    expected = make("explicit").fit(ROWS, Y, X_ood=ROWS[::-1]).predict_proba(ROWS)
-    gpus.free = 100
-    gpus.waits.clear()
-    clf = make("noise").fit(ROWS, Y)
-    assert gpus.waits["_to_copy"] >= 12  # two epochs of six batches
-    assert clf.predict_proba(ROWS).shape == expected.shape
+    uploaded = []
+    for free in (2**30, 100):
+        gpus.free, gpus.uploaded = free, 0
+        clf = make(source).fit(ROWS, Y, **extra(source, ROWS))
+        uploaded.append(gpus.uploaded)
+        assert np.isfinite(clf.predict_proba(ROWS)).all()
+    assert uploaded[1] - uploaded[0] > 0.9 * ROWS.nbytes  # twice, without orders
 
 
 def test_auto_where_the_gpu_does_not_work(gpus, monkeypatch):
