@@ -39,7 +39,7 @@ from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
 from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
-from confident_clf._training._ranks import shared_seed
+from confident_clf._training._ranks import progress_of, shared_seed
 from confident_clf._training._schedules import SCHEDULES
 from confident_clf._validation import NOTHING, Validation, check_validation
 from confident_clf.scores import OODScore
@@ -218,7 +218,9 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         checkpoint of other data or parameters is refused, so every fit needs its own
         folder. Not for `partial_fit` and `warm_start`.
     verbose : int, default=0
-        1 prints the history, one line per epoch.
+        1 shows a progress bar on stderr, with the losses of the last epoch; where that
+        is not a terminal or a notebook, a line after every tenth of the epochs. 2
+        prints the history, one line per epoch. It may change between fits.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, shuffling, latent vectors and dropout. An int makes every
         fit on one CPU the same. None draws a seed from NumPy's global generator.
@@ -678,7 +680,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         few = X[:4].reshape(-1, *self.input_shape_)
         make_score(self.method).check(self._view(net), few)
         try:
-            with one_thread(net.single_thread):
+            with one_thread(net.single_thread), progress_of(self.verbose):
                 x_ood = to_tensor(X_ood, self.input_shape_)
                 x_train, y_train, options = plan_fit(
                     self, X, y, validation, weights, one_pass

@@ -6,6 +6,7 @@ from math import ceil
 from numbers import Integral
 
 import numpy as np
+from joblib.parallel import get_active_backend
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
@@ -28,6 +29,7 @@ from confident_clf._detection._confidence import (
     id_confidence,
     to_be_fitted,
 )
+from confident_clf._training._ranks import progress_of
 from confident_clf.metrics import make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.scores import OODScore
@@ -36,6 +38,7 @@ from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._labels import check_labels, labels_to_learn
 from confident_clf.utils._params import params_named, resolve_beta
+from confident_clf.utils._progress import progress_bar
 from confident_clf.utils._routing import (
     fit_and_split_router,
     refuse_groups,
@@ -229,15 +232,17 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         params, split_params = route_fit_params(self, params)
         splits = self._splits(estimator, X, y, seed, split_params)
         scorer = self._scorer(estimator, X, y, splits)
-        searched = _without_checkpoint(estimator, prefix)
-        scores = Parallel(n_jobs=self.n_jobs)(
+        searched = _to_be_searched(estimator, prefix)
+        own_params = estimator.get_params()
+        jobs = [
             delayed(score_betas)(
                 searched, prefix, betas, X, y, params, train, test, scorer
             )
             for train, test in splits
-        )
+        ]
+        with progress_of(own_params.get(f"{prefix}verbose")):
+            scores = _run(jobs, self.n_jobs)
         results, name = _results(betas, np.array(scores)), f"{prefix}beta"
-        own_params = estimator.get_params()
         own = resolve_beta(own_params[name], own_params.get(f"{prefix}ood_source"))
         best = best_beta(betas, results["mean_test_score"], own)
         estimator.set_params(**{name: betas[best].item()}).fit(X, y, **params)
@@ -433,11 +438,29 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def _without_checkpoint(estimator: BaseEstimator, prefix: str) -> BaseEstimator:
-    """Return a clone without a checkpoint, which can only serve one fit."""
-    name = f"{prefix}checkpoint"
-    unset = {name: None} if name in estimator.get_params() else {}
+def _to_be_searched(estimator: BaseEstimator, prefix: str) -> BaseEstimator:
+    """Return a clone for many fits.
+
+    It has no checkpoint, which can only serve one fit, and no bars of its own.
+    """
+    params = estimator.get_params()
+    unset = {f"{prefix}checkpoint": None} if f"{prefix}checkpoint" in params else {}
+    if params.get(f"{prefix}verbose") == 1:
+        unset[f"{prefix}verbose"] = 0
     return clone(estimator).set_params(**unset)
+
+
+def _run(jobs: list, n_jobs: int | None) -> list:
+    """Return the results of jobs of joblib; a bar counts them as they come."""
+    backend, _ = get_active_backend()
+    # Ray's gives all of them at once.
+    return_as = "generator" if backend.supports_return_generator else "list"
+    results = []
+    with progress_bar("search for beta, split", 0, len(jobs)) as advance:
+        for result in Parallel(n_jobs=n_jobs, return_as=return_as)(jobs):
+            results.append(result)
+            advance({})
+    return results
 
 
 def _default_splits(y: np.ndarray, labels: np.ndarray, seed: int) -> list:

@@ -406,11 +406,11 @@ def test_copies_predict_alike(digits, tmp_path, copy):
 
 
 def test_verbose_prints_the_history(blobs, capsys):
-    """Check that verbose=1 prints a table with the players, and 0 prints nothing."""
+    """Check that verbose=2 prints a table with the players, and 0 prints nothing."""
     X, y = blobs
     fast(max_epochs=1).fit(X, y)
     assert capsys.readouterr().out == ""
-    fast(max_epochs=1, verbose=1).fit(X, y)
+    fast(max_epochs=1, verbose=2).fit(X, y)
     assert "generator_loss" in capsys.readouterr().out
 
 

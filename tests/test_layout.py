@@ -68,6 +68,7 @@ MAY_IMPORT = {
         "_betas",
         "_classifier",
         "_detection",
+        "_training",
         "metrics",
         "model_selection",
         "scores",

@@ -2,6 +2,7 @@
 """Run a fit of a net; keep the last finite weights if it diverges."""
 
 import math
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 
@@ -27,6 +28,7 @@ from confident_clf._training._refused_callbacks import check_callbacks
 from confident_clf._training._schedules import ScheduledRates
 from confident_clf._training._state import restore, state_of
 from confident_clf.utils._compute import autocast
+from confident_clf.utils._progress import progress_bar
 from confident_clf.utils._tensors import as_float
 
 
@@ -147,18 +149,25 @@ class Run:
 
     def train_epochs(self, n_epochs: int) -> None:
         """Train for some epochs; each is finished once its weights are kept."""
-        net = self.net
+        net, n_before = self.net, len(self.net.history)
         net.check_training_readiness()
-        for _ in range(n_epochs):
-            net.notify("on_epoch_begin", **self.datasets)
-            with warm_up(net, len(net.history) - 1):
-                figures = self._train_epoch()
-            if self.datasets["dataset_valid"]:
-                self._validate()
-            self._record(figures)
-            net.notify("on_epoch_end", **self.datasets)
-            self.keep_weights()
-            self.write_checkpoint()
+        with progress_bar("epoch", n_before, n_before + n_epochs) as advance:
+            for _ in range(n_epochs):
+                self._train_and_keep(advance)
+
+    def _train_and_keep(self, advance: Callable) -> None:
+        """Train for one epoch, tell everyone, and keep the weights."""
+        net = self.net
+        net.notify("on_epoch_begin", **self.datasets)
+        with warm_up(net, len(net.history) - 1):
+            figures = self._train_epoch()
+        if self.datasets["dataset_valid"]:
+            self._validate()
+        self._record(figures)
+        advance(net.history[-1])
+        net.notify("on_epoch_end", **self.datasets)
+        self.keep_weights()
+        self.write_checkpoint()
 
     def _train_epoch(self) -> dict[str, float]:
         """Make a step on every batch; return the mean losses of all players."""

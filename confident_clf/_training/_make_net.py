@@ -66,7 +66,6 @@ def new_net(
         max_epochs=clf.max_epochs,
         callbacks=own_callbacks(clf.callbacks),
         device=device,
-        verbose=clf.verbose if is_first_rank() else 0,
         **step_params(clf, regime.beta),
         **options,
     )
@@ -82,4 +81,6 @@ def step_params(clf, beta: float) -> dict:
         "label_smoothing": clf.label_smoothing,
         "augment": resolve_augment(clf.augment, clf.input_shape_),
         "dynamo": resolve_compile(clf.compile),
+        # 1 is a bar, which the net knows nothing of.
+        "verbose": clf.verbose if clf.verbose > 1 and is_first_rank() else 0,
     }

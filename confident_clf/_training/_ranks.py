@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from confident_clf.utils._progress import progress_shown
 from confident_clf.utils._seeding import draw_seed, reseed
 
 
@@ -118,6 +119,14 @@ def ranks_together() -> Alone:
 def is_first_rank() -> bool:
     """Return whether this process prints and writes files."""
     return ranks_together().rank == 0
+
+
+def progress_of(verbose: int):
+    """Show the progress of what runs in the block if the user wants a bar.
+
+    Only the first rank shows it.
+    """
+    return progress_shown(verbose == 1 and is_first_rank())
 
 
 def shared_seed(random_state) -> int:

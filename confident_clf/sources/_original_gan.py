@@ -15,6 +15,7 @@ from confident_clf._training._schedules import (
     resolve_schedule,
 )
 from confident_clf.sources._joint_gan import JointGAN
+from confident_clf.utils._progress import progress_bar
 from confident_clf.utils._sklearn import Interval, StrOptions
 from confident_clf.utils._tensors import as_float
 
@@ -102,17 +103,23 @@ class OriginalGAN(JointGAN):
         batches = ShuffledBatches(resident((x,), device), self.batch_size)
         n_steps = self.max_epochs * len(batches)
         rates = ScheduledRates(schedule, super().optimizers(), n_steps)
-        for epoch in range(self.max_epochs):
-            losses = EpochMeans()
-            with located(epoch + 1, super().optimizers()) as position:
-                for position.batch, (batch,) in enumerate(batches, start=1):
-                    rates.set_next()
-                    real = self._standardize(as_float(batch.to(device)))
-                    losses.add(self._step_both(real), len(real))
-            self.history_.append(losses.means() | self.end_epoch())
+        with progress_bar("original GAN, epoch", 0, self.max_epochs) as advance:
+            for epoch in range(self.max_epochs):
+                self._train_epoch(epoch, batches, rates, device)
+                advance(self.history_[-1])
         rates.restore()
         warn_of_collapse(self.history_)
         self.requires_grad_(False).eval()
+
+    def _train_epoch(self, epoch, batches, rates, device) -> None:
+        """Move both networks on every batch; append the losses to `history_`."""
+        losses = EpochMeans()
+        with located(epoch + 1, super().optimizers()) as position:
+            for position.batch, (batch,) in enumerate(batches, start=1):
+                rates.set_next()
+                real = self._standardize(as_float(batch.to(device)))
+                losses.add(self._step_both(real), len(real))
+        self.history_.append(losses.means() | self.end_epoch())
 
     def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
         """Build the networks, frozen, without training them."""

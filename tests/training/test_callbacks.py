@@ -303,7 +303,7 @@ def test_a_sink_is_the_users():
     """Check a method of an object as the sink of EarlyStopping."""
     run = Tracker()
     stop = EarlyStopping("train_loss", patience=1, threshold=0.9, sink=run.log)
-    fit(stop, verbose=1, max_epochs=9)
+    fit(stop, verbose=2, max_epochs=9)
     assert len(run.logged) == 1 and run.logged[0].startswith("Stopping since")
 
 
