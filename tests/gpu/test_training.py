@@ -11,7 +11,13 @@ from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch import nn
 
-from confident_clf import DivergenceError, OpenSetClassifier, make_ood_scorer
+from confident_clf import (
+    DivergenceError,
+    OpenSetClassifier,
+    load,
+    make_ood_scorer,
+    save,
+)
 from confident_clf.sources import OODSource, OriginalGAN
 from tests.gpu.test_places import (
     IMAGES,
@@ -107,7 +113,7 @@ def test_going_on_after_a_divergence(gpus):
 
 
 class Keeps(OODSource):
-    """A source with a buffer made on the CPU, and tensors in a list and a dict."""
+    """A source with a buffer made on the CPU, and tensors of its own."""
 
     def prepare(self, x, x_ood, device):
         super().prepare(x, x_ood, device)
@@ -116,14 +122,15 @@ class Keeps(OODSource):
         self.dict_ = {"scale": torch.full((64,), 2.0)}
         self.list_ = [part.to(device) for part in self.list_]
         self.dict_ = {name: part.to(device) for name, part in self.dict_.items()}
+        self.offset = torch.zeros(64, device=device)
 
     def sample(self, n):
         noise = torch.rand(n, 64, device=self.device)
-        return self.low + noise * self.list_[0] * self.dict_["scale"]
+        return self.offset + self.low + noise * self.list_[0] * self.dict_["scale"]
 
 
 def test_a_source_of_the_user(gpus, tmp_path):
-    """Check buffers and containers of tensors, in a fit and after a resume."""
+    """Check buffers and tensors, in a fit, after a resume, and from a file."""
     params = {"max_epochs": 3, "checkpoint": tmp_path, "callbacks": [Ends()]}
     Ends.is_due = True
     with pytest.raises(RuntimeError, match="the power fails"):
@@ -131,6 +138,10 @@ def test_a_source_of_the_user(gpus, tmp_path):
     clf = make(Keeps(), **params).fit(ROWS, Y)
     samples = clf.sample_ood(50)
     assert samples.min() >= -5 and samples.max() <= -3
+    save(clf, tmp_path / "file")
+    own = {"callbacks": None, "checkpoint": None, "ood_source": Keeps()}
+    twin = load(tmp_path / "file", device="cuda", **own)
+    np.testing.assert_array_equal(twin.sample_ood(50), samples)
 
 
 def test_search_and_open_set(gpus):
