@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure how much faster two processes of Dask score a data set than one.
 
-    OMP_NUM_THREADS=1 python benchmarks/scaling.py
+    OMP_NUM_THREADS=1 python benchmarks/two_processes.py
 
 A detector scores an array of random images block by block (`map_blocks`), on one and
 on two processes with one thread each. They take turns, and the first round does not
 count. The processes are started and have loaded the libraries before. The results go
-to docs/results/scaling.json and scaling.md, with whether the scores are equal to the
+to docs/results/two_processes.json and two_processes.md, with whether the scores are equal to the
 bit to those of one call in this process. Run it on a quiet machine with two cores.
 """
 
@@ -101,7 +101,7 @@ def to_markdown(results):
         [
             "# Scoring on two processes",
             "",
-            f"`benchmarks/scaling.py`: `score_samples` of {results['n_images']} colour "
+            f"`benchmarks/two_processes.py`: `score_samples` of {results['n_images']} colour "
             f"images of 32x32 pixels in blocks of {BLOCK}, by Dask, one thread a "
             f"process; {len(results['seconds']['1'])} rounds in turns. The load of the "
             f'machine at the start was {results["load"]:.1f}. "Equal" is to one call '
@@ -130,7 +130,7 @@ def main():
         "load": os.getloadavg()[0],
         **measure(args.images, args.repeats),
     }
-    write(args.out, "scaling", results, to_markdown(results))
+    write(args.out, "two_processes", results, to_markdown(results))
 
 
 if __name__ == "__main__":
