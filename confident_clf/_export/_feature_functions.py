@@ -3,23 +3,23 @@
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm as norm
 
 from confident_clf._export._logit_functions import (
     energy,
     log_add_exp,
-    log_sum_exp,
     relative_to_reject,
 )
 
 
 def knn(features: Tensor, train: Tensor, n_neighbors: int) -> Tensor:
     """Return the distance of directions to the k-th nearest one of `train`."""
-    lengths = features.square().sum(dim=1, keepdim=True).sqrt()
-    directions = features / torch.where(lengths == 0, 1.0, lengths)
+    lengths = norm(features, dim=1, keepdim=True)
+    directions = features / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
     halves = train.square().sum(dim=1) / 2 - directions @ train.T
     nearest = halves.topk(min(n_neighbors, len(train)), dim=1, largest=False).indices
     # The products round too much for small distances, as in scores/_features.py.
-    return (directions - train[nearest[:, -1]]).square().sum(dim=1).sqrt()
+    return norm(directions - train.index_select(0, nearest[:, -1]), dim=1)
 
 
 def mahalanobis(features: Tensor, means: Tensor, whitening: Tensor) -> Tensor:
@@ -60,12 +60,12 @@ def vim(
 ) -> Tensor:
     """Return the log-odds of the virtual logit."""
     logits = features @ weight.T + bias
-    residual = ((features - origin) @ null_space).square().sum(dim=1).sqrt()
+    residual = norm((features - origin) @ null_space, dim=1)
     virtual = alpha * residual
     if rejects:
         logits = relative_to_reject(logits)
         virtual = log_add_exp(virtual, torch.zeros_like(virtual))
-    return virtual - log_sum_exp(logits)
+    return virtual - torch.logsumexp(logits, dim=1)
 
 
 def count_not_above(values: Tensor, scores: Tensor) -> Tensor:
@@ -78,12 +78,22 @@ def count_not_above(values: Tensor, scores: Tensor) -> Tensor:
 
 
 def rarity(
-    scores: Tensor, values: Tensor, rarities: Tensor, start: float, scale: float
+    scores: Tensor,
+    values: Tensor,
+    rarities: Tensor,
+    slopes: Tensor,
+    least: float,
+    start: float,
+    scale: float,
 ) -> Tensor:
-    """Return the rarity of scores, from the table of `rarity_table`."""
-    body = torch.maximum(scores, values[0]).clamp(max=start)
-    right = count_not_above(values[None], body).clamp(1, len(values) - 1)
-    left = right - 1
-    slope = (rarities[right] - rarities[left]) / (values[right] - values[left])
-    inside = rarities[left] + slope * (body - values[left])
+    """Return the rarity of scores, from the table of `rarity_table`.
+
+    `slopes` says how fast the rarity rises after each value, of which `least` is the
+    first.
+    """
+    body = scores.clamp(least, start)
+    # None is below the first value but NaN, which is not counted at all.
+    left = (count_not_above(values[None], body) - 1).clamp(min=0)
+    above = body - values.index_select(0, left)
+    inside = rarities.index_select(0, left) + slopes.index_select(0, left) * above
     return inside + (scores - start).clamp(min=0) / scale

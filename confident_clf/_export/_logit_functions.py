@@ -24,12 +24,6 @@ def log1p(x: Tensor) -> Tensor:
     return torch.where(y == 1, x, torch.log(y) * x / torch.where(y == 1, 1.0, y - 1))
 
 
-def log_sum_exp(logits: Tensor) -> Tensor:
-    """Return the logarithm of the sum of exponentials of each row, (n,)."""
-    top = logits.amax(dim=1)
-    return top + torch.log(torch.exp(logits - top[:, None]).sum(dim=1))
-
-
 def log_add_exp(one: Tensor, other: Tensor) -> Tensor:
     """Return log(exp(one) + exp(other))."""
     return torch.maximum(one, other) + log1p(torch.exp(-torch.abs(one - other)))
@@ -59,7 +53,7 @@ def msp_with_reject(logits: Tensor) -> Tensor:
     of_classes = logits[:, :-1]
     others = torch.where(is_top(of_classes), -math.inf, of_classes)
     others = torch.cat([others, logits[:, -1:]], dim=1)
-    return torch.sigmoid(log_sum_exp(others) - of_classes.amax(dim=1))
+    return torch.sigmoid(torch.logsumexp(others, dim=1) - of_classes.amax(dim=1))
 
 
 def energy(logits: Tensor) -> Tensor:
@@ -89,12 +83,13 @@ def margin(logits: Tensor) -> Tensor:
 
 def gen(logits: Tensor, gamma: float = 0.1, n_top: int = 100) -> Tensor:
     """Return the generalised entropy of the `n_top` largest probabilities."""
-    top, total = is_top(logits), log_sum_exp(logits)[:, None]
-    rest = log_sum_exp(torch.where(top, -math.inf, logits))[:, None]
-    log_p = logits - total
-    p = torch.where(top, 0.0, torch.exp(log_p))
-    log_not_p = torch.where(top, rest - total, log1p(-p))
-    terms = torch.exp(gamma * (log_p + log_not_p))
+    top, total = is_top(logits), torch.logsumexp(logits, dim=1, keepdim=True)
+    others = torch.where(top, -math.inf, logits)
+    rest = torch.logsumexp(others, dim=1, keepdim=True)
+    # No p but the largest is above 1/2, so log(1 - p) has enough digits for the others.
+    p = torch.exp(others - total)
+    log_not_p = torch.where(top, rest - total, torch.log(1 - p))
+    terms = torch.exp(gamma * (logits - total + log_not_p))
     if n_top < logits.shape[1]:
         terms = terms.gather(1, logits.topk(n_top, dim=1).indices)
     return terms.sum(dim=1)

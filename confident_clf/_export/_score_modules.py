@@ -62,16 +62,16 @@ class FusedModule(nn.Module):
 def _rarity_module(reference: np.ndarray) -> ScoreModule:
     """Return the rarity among reference values, as a function of a score."""
     values, rarities, start, scale = rarity_table(reference)
-    if len(values) == 1:  # there is nothing to interpolate between
-        values, rarities = np.append(values, values + 1), np.repeat(rarities, 2)
-    start, scale = float(start), float(scale)
+    start, scale, least = float(start), float(scale), float(values[0])
     return ScoreModule(
-        lambda scores, values, rarities: of_features.rarity(
-            scores, values, rarities, start, scale
+        lambda scores, values, rarities, slopes: of_features.rarity(
+            scores, values, rarities, slopes, least, start, scale
         ),
         False,
         values=values,
         rarities=rarities,
+        # The last value is the end of the table.
+        slopes=np.append(np.diff(rarities) / np.diff(values), 0),
     )
 
 
