@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-=======================
+========================
 A small head on features
-=======================
+========================
 
 A large network that somebody else trained turns images or texts into vectors, its
 embeddings. Which classifier on top knows what it does not know? Here a network trained
