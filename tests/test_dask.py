@@ -29,7 +29,7 @@ def client():
     distributed = pytest.importorskip("dask.distributed", reason="needs Dask")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
