@@ -62,7 +62,7 @@ def client():
     with (
         dask.config.set({"distributed.scheduler.active-memory-manager.start": False}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
         recipe.CopyingClient(cluster) as client,
     ):
