@@ -27,8 +27,9 @@ trains on these. The criterion is the mean AUROC over the stand-ins.
 ``--others`` scores the chosen combination and cross entropy on sets that had no part in
 the design of the stand-ins. One of them, CIFAR-10 in grey, had served in defaults.py.
 
-Results go to docs/results/figure1.json, figure1.md and figure1.png after every fit.
-Fits that are there already do not run again.
+Results go to docs/results/figure1.json and figure1.md after every fit, with the paper's
+four bars in figure1.png and all in figure1_all.png. Fits that are there already do not
+run again.
 """
 
 import argparse

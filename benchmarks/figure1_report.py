@@ -30,6 +30,7 @@ COLORS = {
     "joint + noise": "tab:brown",
     "joint + noise, beta=1": "tab:olive",
 }
+OF_PAPER = ["cross entropy", "explicit", "original GAN", "joint"]
 SEEN = {
     "explicit": {
         "fashion": ["MNIST"],
@@ -93,7 +94,14 @@ def aurocs(results, method):
 
 def to_markdown(results):
     """Return the report."""
-    figure = ["", "![Figure 1](figure1.png)"] if where(results, split=None) else []
+    figure = []
+    if where(results, split=None):
+        figure = [
+            "",
+            "![Figure 1](figure1.png)",
+            "",
+            "[All trainings](figure1_all.png)",
+        ]
     lines = [
         "# Figure 1 of the paper",
         "",
@@ -332,16 +340,23 @@ def _others(runs):
 
 
 def draw(results, out):
-    """Draw the bars of the paper's figure 1, a row for each preset and known set."""
+    """Draw figure1.png, the paper's four bars, and figure1_all.png, all trainings."""
     runs = where(results, split=None)
-    if not runs:
-        return
+    of_paper = [run for run in runs if run["regime"] in OF_PAPER]
+    with plt.rc_context({"font.size": 15}):
+        for name, some in [("figure1", of_paper), ("figure1_all", runs)]:
+            if some:
+                _draw(some, out / f"{name}.png")
+
+
+def _draw(runs, path):
+    """Draw the bars of some trainings, a row for each preset and known set."""
     pairs = sorted({(r["preset"], r["task"]) for r in runs}, reverse=True)
     keys = list(METRICS)[:3]
     figure, axes = plt.subplots(
         len(pairs),
         len(keys),
-        figsize=(16, 3.8 * len(pairs)),
+        figsize=(20, 5 * len(pairs)),
         squeeze=False,
         layout="constrained",
     )
@@ -354,8 +369,8 @@ def draw(results, out):
     legend = [Patch(color=COLORS[name], label=name) for name in there]
     seen = {"facecolor": "grey", "edgecolor": "white", "hatch": "//"}
     legend.append(Patch(**seen, label="trained on samples of the kind"))
-    figure.legend(handles=legend, ncols=len(legend), loc="outside lower center")
-    figure.savefig(out / "figure1.png", dpi=100)
+    figure.legend(handles=legend, ncols=min(5, len(legend)), loc="outside lower center")
+    figure.savefig(path, dpi=80)
     plt.close(figure)
 
 
@@ -383,5 +398,5 @@ def _bars(ax, runs, task, key):
             if is_seen(task, regime, name):
                 bar.set(hatch="//", edgecolor="white")
     labels = [name.replace(" ", "\n", 1) for name in names]
-    ax.set_xticks(range(len(names)), labels, fontsize="small")
+    ax.set_xticks(range(len(names)), labels, fontsize="x-small")
     ax.set_ylim(0, 1.02)

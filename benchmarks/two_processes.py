@@ -5,9 +5,10 @@
 
 A detector scores an array of random images block by block (`map_blocks`), on one and
 on two processes with one thread each. They take turns, and the first round does not
-count. The processes are started and have loaded the libraries before. The results go
-to docs/results/two_processes.json and two_processes.md, with whether the scores are equal to the
-bit to those of one call in this process. Run it on a quiet machine with two cores.
+count. The blocks lie in the memory of the processes. The results go to
+docs/results/two_processes.json and two_processes.md, with whether the scores are equal
+to the bit to those of one call in this process. Run it on a quiet machine with two
+cores.
 """
 
 import argparse
@@ -101,9 +102,9 @@ def to_markdown(results):
         [
             "# Scoring on two processes",
             "",
-            f"`benchmarks/two_processes.py`: `score_samples` of {results['n_images']} colour "
-            f"images of 32x32 pixels in blocks of {BLOCK}, by Dask, one thread a "
-            f"process; {len(results['seconds']['1'])} rounds in turns. The load of the "
+            f"`benchmarks/two_processes.py`: `score_samples` of {results['n_images']} "
+            f"colour images of 32x32 pixels in blocks of {BLOCK}, by Dask, one thread "
+            f"each; {len(results['seconds']['1'])} rounds in turns. The load of the "
             f'machine at the start was {results["load"]:.1f}. "Equal" is to one call '
             "without Dask.",
             "",

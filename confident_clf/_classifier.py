@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from confident_clf._networks._network_params import bind_network_params
 from confident_clf._networks._view import NetworkView
-from confident_clf._plan import check_one_pass, plan_fit
+from confident_clf._plan import check_net, check_one_pass, plan_fit
 from confident_clf._samples import (
     SampleFormat,
     check_same_classes,
@@ -34,13 +34,17 @@ from confident_clf._training._augment import AUGMENTATIONS
 from confident_clf._training._callbacks import deepcopied, own_callbacks
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
 from confident_clf._training._collapse import warn_of_history
-from confident_clf._training._compile import check_compiler
 from confident_clf._training._divergence import DivergenceError
 from confident_clf._training._fit import train
 from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
 from confident_clf._training._ranks import progress_of, shared_seed
 from confident_clf._training._schedules import SCHEDULES
+from confident_clf._training._tasks import (
+    CallbackSupportMixin,
+    copy_after_fit,
+    fit_task,
+)
 from confident_clf._validation import NOTHING, Validation, check_validation
 from confident_clf.scores import OODScore
 from confident_clf.scores._logits import class_logits
@@ -59,7 +63,7 @@ from confident_clf.utils._unchanged import unchanged_on_error
 from confident_clf.utils._weights import find_weights, without_weightless
 
 
-class ConfidentClassifier(ClassifierMixin, BaseEstimator):
+class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Neural network classifier that is unsure of what it was not trained for.
 
     Trains with the confidence loss of [1]_: cross entropy on the training data, plus
@@ -574,7 +578,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         """
         check_checkpoint(self.checkpoint, warm_start=self.warm_start)
         X, y = samples_and_labels(X, y)
-        with unchanged_on_error(self):
+        with fit_task(self, X, y, sample_weight), unchanged_on_error(self):
             goes_on = self.warm_start and hasattr(self, "net_")
             call = self._continue if goes_on else self._start
             call(X, y, X_ood, sample_weight, Validation(X_val, y_val, groups))
@@ -651,12 +655,10 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         weights = find_weights(self, weights, labels, y)
         validation = check_validation(self, validation, labels)
         seed = shared_seed(self.random_state)
-        checkpoints = open_checkpoints(
-            self, device, seed, X, y, X_ood, weights, validation
-        )
-        with seeded(seed if checkpoints is None else checkpoints.seed, device):
+        saved = open_checkpoints(self, device, seed, X, y, X_ood, weights, validation)
+        with seeded(seed if saved is None else saved.seed, device):
             net = make_net(self, X, regime, device)
-            self._train(net, X, y, X_ood, weights, validation, one_pass, checkpoints)
+            self._train(net, X, y, X_ood, weights, validation, one_pass, saved)
 
     def _continue(self, X, y, X_ood, weights, validation=NOTHING, one_pass=False):
         """Train a copy of the net further, with other random numbers than before."""
@@ -676,9 +678,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
 
     def _train(self, net, X, y, X_ood, weights, validation, one_pass, checkpoints=None):
         """Train the net, for one pass or a whole fit, and fit the score on it."""
-        check_compiler(net.dynamo, net.device)
-        few = X[:4].reshape(-1, *self.input_shape_)
-        make_score(self.method).check(self._view(net), few)
+        check_net(self, net, self._view(net), X)
         try:
             with one_thread(net.single_thread), progress_of(self.verbose):
                 x_ood = to_tensor(X_ood, self.input_shape_)
@@ -689,7 +689,7 @@ class ConfidentClassifier(ClassifierMixin, BaseEstimator):
         except DivergenceError as error:
             if net.history:
                 self._keep(net, X, y)
-                error.classifier = copy(self)
+                error.classifier = copy_after_fit(self)
             raise
         self._keep(net, X, y)
         if not one_pass:

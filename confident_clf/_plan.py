@@ -6,8 +6,11 @@ from torch import Tensor
 
 from confident_clf._samples import to_tensor
 from confident_clf._training._checkpoints import check_checkpoint
+from confident_clf._training._compile import check_compiler
 from confident_clf._training._schedules import resolve_schedule
 from confident_clf._validation import Validation, hold_back
+from confident_clf.scores._make_score import make_score
+from confident_clf.utils._lazy import LazyRows
 from confident_clf.utils._params import is_balanced
 from confident_clf.utils._tensors import as_tensor
 from confident_clf.utils._weights import Weights, with_mean_one
@@ -27,6 +30,13 @@ def check_one_pass(clf) -> None:
             "them. Pass a dict, such as dict(zip(classes, compute_class_weight("
             "'balanced', classes=classes, y=y))) with y of many rows."
         )
+
+
+def check_net(clf, net, view, X: np.ndarray | LazyRows) -> None:
+    """Raise an error if the net cannot be compiled, or lacks what the score needs."""
+    check_compiler(net.dynamo, net.device)
+    few = X[:4].reshape(-1, *clf.input_shape_)
+    make_score(clf.method).check(view, few)
 
 
 def plan_fit(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-============================
+==============================
 A folder of images of any size
-============================
+==============================
 
 Images often lie in a folder with a folder for each class. A list of their paths is all
 that ``fit`` needs: it opens the files batch by batch, and brings them to

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-====================================
+=====================================
 A trained network, without retraining
-====================================
+=====================================
 
 You have a classifier that torch has trained, and want to know which samples it does not
 know. ``ConfidentClassifier.from_trained`` takes the network as it is. Scores of the

@@ -182,3 +182,25 @@ def test_text(tmp_path, capsys):
     right, accepted, refused = re.findall(r"(\d+)%", capsys.readouterr().out)
     assert int(right) > 95 and int(accepted) > 85 and int(refused) > 65
     assert (tmp_path / "text.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_embeddings(tmp_path, capsys):
+    """Check that scores of features tell more than those of a linear head's logits."""
+    run_example("plot_embeddings", tmp_path)
+    rows = re.findall(r"^(.*\S) +(\d\.\d+)$", capsys.readouterr().out, re.MULTILINE)
+    areas = {name: float(area) for name, area in rows}
+    assert min(areas["linear, knn"], areas["linear, mahalanobis"]) > 0.9
+    assert max(areas["linear, msp"], areas["linear, energy"]) < 0.9
+    assert (tmp_path / "embeddings.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_rare_classes(tmp_path, capsys):
+    """Check that weights find the rare class, and its own threshold accepts it."""
+    run_example("plot_rare_classes", tmp_path)
+    figures = re.findall(r"recall (\S+), accepted (\S+)", capsys.readouterr().out)
+    plain, balanced, per_class = np.array(figures, dtype=float)
+    assert plain[0] < 0.4 and balanced[0] > 0.65
+    assert balanced[1] < 0.65 and per_class[1] > 0.75
+    assert (tmp_path / "rare_classes.png").read_bytes().startswith(b"\x89PNG")

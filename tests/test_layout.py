@@ -62,7 +62,7 @@ MAY_IMPORT = {
     },
     "_networks": {"modules", "utils"},
     "_persistence": {"_files", "_version", "utils"},
-    "_plan": {"_samples", "_training", "_validation", "utils"},
+    "_plan": {"_samples", "_training", "_validation", "scores", "utils"},
     "_samples": {"utils"},
     "_search": {
         "_betas",

@@ -326,7 +326,7 @@ def test_methods():
     assert_array_equal(search.sample_ood(5), best.sample_ood(5))
     assert search.score(X, Y) == best.score(X, Y)
     assert (search.n_features_in_, search.classes_.tolist()) == (2, [0, 1, 2, 3, 4])
-    assert not get_tags(search).input_tags.sparse
+    assert get_tags(search).input_tags.sparse
     again = pickle.loads(pickle.dumps(search))
     assert_array_equal(again.ood_score(X), search.ood_score(X))
 

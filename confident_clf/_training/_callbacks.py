@@ -32,6 +32,10 @@ class QuietPrintLog(PrintLog):
             super().on_epoch_end(net, **kwargs)
 
 
+# Where scikit-learn's `set_callbacks` puts them.
+_SET = "_skl_callbacks"
+
+
 def own_callbacks(callbacks):
     """Return copies of the user's callbacks, for one net.
 
@@ -51,6 +55,8 @@ def own_callbacks(callbacks):
 def deepcopied(estimator, memo: dict):
     """Return a deep copy that shares with the callbacks what they write to."""
     memo |= shared_parts(estimator.callbacks)
+    # scikit-learn's clone shares its callbacks, too.
+    memo |= {id(callback): callback for callback in vars(estimator).get(_SET, [])}
     memo[id(estimator)] = twin = type(estimator).__new__(type(estimator))
     vars(twin).update(deepcopy(vars(estimator), memo))
     return twin

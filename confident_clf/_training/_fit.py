@@ -27,6 +27,7 @@ from confident_clf._training._ranks import is_first_rank, ranks_together
 from confident_clf._training._refused_callbacks import check_callbacks
 from confident_clf._training._schedules import ScheduledRates
 from confident_clf._training._state import restore, state_of
+from confident_clf._training._tasks import epoch_tasks
 from confident_clf.utils._compute import autocast
 from confident_clf.utils._progress import progress_bar
 from confident_clf.utils._tensors import as_float
@@ -65,7 +66,11 @@ def train(
     held_out = valid and Samples(*resident(valid, net.device))
     run = Run(net, data, held_out, epochs, lr_schedule, checkpoints)
     try:
-        with _early_stopping(net, patience), compiled(net.dynamo, net.module_, source):
+        with (
+            _early_stopping(net, patience),
+            epoch_tasks(net),
+            compiled(net.dynamo, net.module_, source),
+        ):
             with suppress(StopTraining):
                 net.notify("on_train_begin", X=x, y=y)
                 run.rates.follow(net.optimizers_in_order())

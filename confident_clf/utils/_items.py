@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from confident_clf.utils._lazy import LazyRows, is_large, is_on_disk, lazy_rows
@@ -19,7 +20,10 @@ _GREY = ("1", "L", "LA", "I", "I;16", "F")
 
 def are_items(X) -> bool:
     """Return whether X is samples that come one by one, or one file or image."""
-    return isinstance(X, (Dataset, DataLoader)) or is_image(X) or is_image(_first(X))
+    if isinstance(X, (Dataset, DataLoader)) or is_image(X):
+        return True
+    first = _first(X)
+    return is_image(first) or _is_pair(first)
 
 
 def is_image(thing) -> bool:
@@ -29,6 +33,15 @@ def is_image(thing) -> bool:
     if isinstance(thing, str):
         return thing.lower().endswith(IMAGE_FILES)
     return _is_pillow(thing)
+
+
+def _is_pair(thing) -> bool:
+    """Return whether something is a sample with its label, as from a data set.
+
+    scikit-learn makes lists of these where it splits a data set.
+    """
+    is_pair = isinstance(thing, tuple) and len(thing) == 2
+    return is_pair and (isinstance(thing[0], Tensor) or _is_pillow(thing[0]))
 
 
 def _is_pillow(thing) -> bool:
@@ -122,7 +135,7 @@ class ItemReader:
     def __getitem__(self, row: int) -> np.ndarray:
         """Return one sample as an array of the shape of all."""
         item = self.items[row]
-        if isinstance(self.items, Dataset) and isinstance(item, (tuple, list)):
+        if isinstance(item, (tuple, list)):  # with its label
             item = item[0]
         try:
             array = _as_array(item, self.shape)

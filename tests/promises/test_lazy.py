@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
@@ -315,6 +315,13 @@ def test_files_in_a_search(folder, arrays):
     found = search.fit(paths, arrays[1]).cv_results_["mean_test_score"]
     expected = search.fit(*arrays).cv_results_["mean_test_score"]
     assert_array_equal(found, expected)
+
+
+def test_a_data_set_in_a_search(folder, arrays):
+    """Check that scikit-learn splits a data set, whose labels are given as y."""
+    data = ImageFolder(folder, transform=TO_GREY)
+    found = cross_val_score(fast(ood_source=None), data, arrays[1], cv=2)
+    assert_array_equal(found, cross_val_score(fast(ood_source=None), *arrays, cv=2))
 
 
 def test_turned_photographs(tmp_path):

@@ -57,6 +57,7 @@ def test_dtypes_of_training_and_prediction(precision, ood_source):
     assert len(np.unique(logits)) > 0.9 * logits.size
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_as_float32_does():
     """Check the losses of all players and the accuracy of both precisions."""
     fits = [
