@@ -33,6 +33,7 @@ from confident_clf.utils._lazy import (
     blocks_of,
     lazy_rows,
     least_and_most,
+    read_if_small,
     std_of_columns,
 )
 from confident_clf.utils._sklearn import _get_feature_names
@@ -182,6 +183,7 @@ def validate_samples(estimator, X, **options) -> np.ndarray:
         with np.errstate(over="ignore"):  # a value that becomes infinite is refused
             X = validate_data(estimator, X, reset=False, **options)
         X = estimator._format.check(_dense_or_lazy(X), "X")
+    X = read_if_small(X)  # or it would be read for the units, and for the network
     if estimator._format.pixels is not None:
         few = next(blocks_of(X))
         warn_of_units(estimator._format.pixels, few, estimator.net_)

@@ -112,7 +112,7 @@ class SamplesDisplay:
         Raises
         ------
         ValueError
-            If the samples are not images, or there is no source.
+            If the samples are not images, or the classifier has none to draw from.
         TypeError
             If the estimator has no ``sample_ood``.
         """

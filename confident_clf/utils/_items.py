@@ -78,7 +78,8 @@ def opened_for(estimator, X):
 
     Other estimators, such as pipelines, get what the user gave.
     """
-    inner = getattr(estimator, "estimator", estimator)  # of a FrozenEstimator
+    # A FrozenEstimator passes them on, and a search chooses rows of them.
+    inner = getattr(estimator, "estimator", estimator)
     if not hasattr(inner, "fit_method"):
         return X
     return opened(X, inner.image_shape or getattr(inner, "input_shape_", None))

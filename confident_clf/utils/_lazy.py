@@ -113,6 +113,12 @@ def blocks_of(X: np.ndarray | LazyRows) -> Iterator[np.ndarray]:
         yield X
 
 
+def read_if_small(X: np.ndarray | LazyRows) -> np.ndarray | LazyRows:
+    """Return lazy samples that fit into one block as an array; others as they are."""
+    is_small = isinstance(X, LazyRows) and X.nbytes <= BLOCK_BYTES
+    return np.asarray(X) if is_small else X
+
+
 def least_and_most(X: np.ndarray | LazyRows) -> tuple[float, float]:
     """Return the smallest and the largest number."""
     pairs = [(float(part.min()), float(part.max())) for part in blocks_of(X)]

@@ -388,3 +388,23 @@ def test_what_cannot_be_read(folder, tmp_path):
         fast().fit(paths)
     labelled = fast().fit(Unlabelled(20), LABELS[:20])
     assert labelled.predict(Unlabelled(5)).shape == (5,)
+
+
+def test_a_detector_of_a_search(folder, arrays):
+    """Check that searches in a detector choose rows of files as of arrays."""
+    paths = sorted(folder.glob("*/*.png"))
+    search = GridSearchCV(fast(ood_source="noise"), {"lr": [1e-3, 1e-2]}, cv=2)
+    detector = OODDetector(search, random_state=0)
+    expected = detector.fit(*arrays).p_value(arrays[0])
+    assert_array_equal(detector.fit(paths, arrays[1]).p_value(paths), expected)
+
+
+def test_one_file_is_opened_twice(folder, arrays, monkeypatch):
+    """Check how often a file is read: for its shape, and for its pixels."""
+    clf, opened = fast(ood_source=None).fit(*arrays), []
+    read = _items._as_array
+    monkeypatch.setattr(
+        _items, "_as_array", lambda *args: opened.append(args) or read(*args)
+    )
+    clf.predict(sorted(folder.glob("*/*.png"))[0])
+    assert len(opened) == 2
