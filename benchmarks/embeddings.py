@@ -315,8 +315,8 @@ def to_markdown(results: list[dict]) -> str:
         "",
         "Written by `python benchmarks/embeddings.py --data DIR`; its first lines say "
         "what stands in for a pretrained encoder, and what is measured. Seeds "
-        f"{seeds}; ± is the standard deviation of the means of the seeds. An encoder is "
-        "made once, so its own luck is not in the spread. Made with "
+        f"{seeds}; ± is the standard deviation of the means of the seeds. An encoder "
+        "is made once, so its own luck is not in the spread. Made with "
         f"{made_with(results)}.",
         "",
         "## Chosen",
