@@ -24,6 +24,7 @@ already do not run again.
 
 import argparse
 import ast
+import itertools
 import sys
 import time
 import warnings
@@ -55,9 +56,7 @@ from confident_clf.modules import SmallConvNet
 
 HEADS = {
     "default": {},
-    "two hidden layers, cross entropy": {"ood_source": None},
-    "linear, noise": {"hidden": ()},
-    "linear, cross entropy": {"hidden": (), "ood_source": None},
+    "linear": {"hidden": (), "ood_source": None},
 }
 SCALERS = {
     "as they are": FunctionTransformer,
@@ -229,11 +228,11 @@ def run(data, name, seed) -> list[dict]:
             shared = {"task": name, "seed": seed, "head": head, "scaler": scaler}
             shared |= {"fit, s": time.perf_counter() - start, **versions()}
             shared["accuracy"] = clf.score(test, y_test)
+            found = {}
             for method, value in METHODS.items():
                 clf.set_params(method=value).fit_method(train, y)
-                results.append(
-                    {**shared, "method": method, **figures(clf, test, unknown)}
-                )
+                found[method] = figures(clf, test, unknown)
+            results.append({**shared, "scores": found})
     return results
 
 
@@ -248,24 +247,25 @@ def figures(clf, test, unknown) -> dict:
     return result
 
 
-def setting(result) -> tuple[str, str, str]:
-    """Return the head, scaler and score of a result."""
-    return result["head"], result["scaler"], result["method"]
-
-
 def by_seed(results, of, figure="auroc", tasks=None, kinds=KINDS) -> list[float]:
     """Return the mean of a setting's figure over tasks and kinds, for each seed."""
+    head, scaler, method = of
     values = {}
-    for result in results:
-        if setting(result) == of and (tasks is None or result["task"] in tasks):
-            found = [result[figure][kind] for kind in kinds]
+    for result in _of(results, head, scaler):
+        if tasks is None or result["task"] in tasks:
+            found = [result["scores"][method][figure][kind] for kind in kinds]
             values.setdefault(result["seed"], []).extend(found)
     return [float(np.mean(v)) for _, v in sorted(values.items())]
 
 
+def _of(results, head, scaler) -> list[dict]:
+    """Return the results of a head and a scaler."""
+    return [r for r in results if r["head"] == head and r["scaler"] == scaler]
+
+
 def ranked(results) -> list[tuple[str, str, str]]:
     """Return the settings, the best on the sets to choose by first."""
-    settings = dict.fromkeys(setting(r) for r in results)
+    settings = itertools.product(HEADS, SCALERS, METHODS)
     return sorted(settings, key=lambda s: -np.mean(by_seed(results, s, tasks=CHOOSE)))
 
 
@@ -299,10 +299,10 @@ def of_heads(results) -> list[str]:
     rows = []
     for head in HEADS:
         for scaler in SCALERS:
-            found = [r for r in results if setting(r) == (head, scaler, "msp")]
-            accuracy = [np.mean([r["accuracy"] for r in found if r["task"] in REPORT])]
+            found = _of(results, head, scaler)
+            accuracy = np.mean([r["accuracy"] for r in found if r["task"] in REPORT])
             seconds = np.median([r["fit, s"] for r in found])
-            rows.append([head, scaler, f"{accuracy[0]:.3f}", f"{seconds:.2f}"])
+            rows.append([head, scaler, f"{accuracy:.3f}", f"{seconds:.2f}"])
     return table(["head", "scaler", "accuracy", "fit, s (median)"], rows)
 
 
@@ -323,9 +323,12 @@ def to_markdown(results: list[dict]) -> str:
         "",
         f"Of {len(order)} settings, the mean AUROC on embeddings of Fashion-MNIST was "
         f"highest for: {', '.join(order[0])}. The default came in at place "
-        f"{order.index(DEFAULT) + 1}. The table has the ten best, and the default.",
+        f"{order.index(DEFAULT) + 1}. The table has the ten best, and the default. Two "
+        "more heads were tried once, a linear one trained with noise and two hidden "
+        "layers with cross entropy. On Fashion-MNIST neither was better than those "
+        "here, and they are left out to save time.",
         "",
-        *of_settings(results, [*order[:10], DEFAULT], list(CHOOSE)),
+        *of_settings(results, dict.fromkeys([*order[:10], DEFAULT]), list(CHOOSE)),
         "",
         "## Reported",
         "",
@@ -336,11 +339,11 @@ def to_markdown(results: list[dict]) -> str:
         "",
         "## Every scaler",
         "",
-        "The linear head with cross entropy, on the reported sets.",
+        "The linear head, on the reported sets.",
         "",
         *of_settings(
             results,
-            [("linear, cross entropy", s, m) for m in METHODS for s in SCALERS],
+            [("linear", s, m) for m in METHODS for s in SCALERS],
             list(REPORT),
         ),
         "",
