@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-engines gpu lint docs clean
+.PHONY: demo test test-slow test-engines test-friends gpu lint docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_digits.py
@@ -24,6 +24,11 @@ test-slow: $(READY)
 test-engines: $(READY)
 	$(BIN)/python -m pip install --quiet -e ".[engines]"
 	$(BIN)/python -m pytest -m engines
+
+# scikit-learn's friends, which are installed first: docs/guide/friends.rst.
+test-friends: $(READY)
+	$(BIN)/python -m pip install --quiet -e ".[friends]"
+	$(BIN)/python -m pytest -m friends
 
 # All that needs a GPU: the tests there, the times, and figure 1 of the paper, which
 # takes long, and goes on where it was interrupted. DATA is the folder of its images.

@@ -191,6 +191,7 @@ def test_embeddings(tmp_path, capsys):
     rows = re.findall(r"^(.*\S) +(\d\.\d+)$", capsys.readouterr().out, re.MULTILINE)
     areas = {name: float(area) for name, area in rows}
     assert min(areas["linear, knn"], areas["linear, mahalanobis"]) > 0.9
+    assert areas["linear, mahalanobis, knn"] > 0.95
     assert max(areas["linear, msp"], areas["linear, energy"]) < 0.9
     assert (tmp_path / "embeddings.png").read_bytes().startswith(b"\x89PNG")
 
