@@ -12,6 +12,7 @@ from confident_clf import ConfidentClassifier
 from confident_clf._training._fit import train
 from confident_clf.modules import DCDiscriminator, DCGenerator
 from confident_clf.sources import JointGAN
+from confident_clf.utils._guard import pinned
 
 
 class Textbook:
@@ -96,7 +97,7 @@ def epoch_of(X, y, **params):
     clf.partial_fit(X[:8], y[:8], classes=np.unique(y))
     # Not `partial_fit`, which would add its checks of the data to each epoch.
     x, labels = torch.from_numpy(X), torch.from_numpy(y)
-    return partial(train, clf.net_, x, labels, None, epochs=1)
+    return partial(pinned(train), clf.net_, x, labels, None, epochs=1)
 
 
 def images(shape, n, seed=0):

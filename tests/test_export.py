@@ -59,6 +59,7 @@ def clf(request, digits):
     """Return a classifier of digits in [0, 1], without and with a reject logit."""
     X, y, *_ = digits
     return ConfidentClassifier(
+        device="cpu",
         image_shape=(1, 8, 8),
         ood_source="noise",
         ood_target=request.param,
@@ -135,6 +136,7 @@ def test_onnx_of_a_classifier(digits, method):
     """Check onnxruntime against all methods of a classifier of rows that rejects."""
     X, y, *_, new = digits
     clf = ConfidentClassifier(
+        device="cpu",
         ood_source="noise",
         ood_target="reject",
         method=method,
@@ -173,7 +175,9 @@ def test_onnx_of_a_detector(digits):
     NaN and infinity are not accepted, where an estimator would raise an error.
     """
     X, y, *_, new = digits
-    clf = ConfidentClassifier(image_shape=(1, 8, 8), max_epochs=3, random_state=0)
+    clf = ConfidentClassifier(
+        device="cpu", image_shape=(1, 8, 8), max_epochs=3, random_state=0
+    )
     detector = OODDetector(clf, target_tpr=0.9, random_state=0).fit(X / 16, y)
     broken = X[:3] / 16
     broken[0, 5], broken[1, 5], broken[2, 5] = np.nan, np.inf, -np.inf
@@ -188,7 +192,9 @@ def test_onnx_of_a_detector(digits):
 def test_onnx_of_an_open_set_pipeline(digits):
     """Check scalers, the detector's method, classes of their own rate, unknown."""
     X, y, *_, new = digits
-    clf = ConfidentClassifier(ood_source=None, max_epochs=5, random_state=0)
+    clf = ConfidentClassifier(
+        device="cpu", ood_source=None, max_epochs=5, random_state=0
+    )
     steps = make_pipeline(StandardScaler(), MinMaxScaler(clip=True), clf)
     open_set = OpenSetClassifier(
         steps,
@@ -242,7 +248,12 @@ def test_pixels_and_names():
     X[y == "dog"] //= 2
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     clf = ConfidentClassifier(
-        network, ood_target="uniform", method="energy", max_epochs=1, random_state=0
+        network,
+        ood_target="uniform",
+        method="energy",
+        max_epochs=1,
+        random_state=0,
+        device="cpu",
     )
     search = GridSearchCV(clf, {"beta": [0.1]}, cv=2).fit(X, y)
     open_set = OpenSetClassifier(
@@ -314,7 +325,7 @@ def test_refused_by_name(tmp_path, digits):
     """Check that what cannot be exported is named, and that nothing is written."""
     X, y, *_ = digits
     path = tmp_path / "model.onnx"
-    clf = ConfidentClassifier(max_epochs=1, random_state=0).fit(X / 16, y)
+    clf = ConfidentClassifier(device="cpu", max_epochs=1, random_state=0).fit(X / 16, y)
 
     def fitted(method):
         return clf.set_params(method=method).fit_method(X / 16, y)

@@ -52,19 +52,24 @@ def check_compiler(options: dict | None, device: str | torch.device) -> None:
 
 
 @contextmanager
-def compiled(options: dict | None, classifier: nn.Module, source):
-    """Let calls of the networks run compiled code in the block.
+def compiled(net):
+    """Let calls of the networks of a net run compiled code in the block.
 
     The networks themselves, such as the names of their weights, stay as they are. A
     classifier whose layers training gets at, by hooks or in BatchNorm, would be
     compiled anew for every batch, so it is left alone.
     """
+    options, classifier, source = net.dynamo, net.module_, net.source and net.source_
     networks = []
     if options is not None:
         needs_hooks = source is not None and source.makes_features
         if source is None or not (batch_norms(classifier) or needs_hooks):
             networks.append(classifier)
         networks += [] if source is None else _networks_of(source)
+    if networks and torch.device(net.device).type == "cuda":
+        # torch 2.11 compiles code for gradients with the channels last, and then cuDNN
+        # gives those of transposed convolutions in the usual layout: an error.
+        lay_out_as_usual(networks, net.optimizers_in_order())
     try:
         with warnings.catch_warnings():
             if networks:  # the compiler reads the gradient of samples that have none
@@ -75,6 +80,17 @@ def compiled(options: dict | None, classifier: nn.Module, source):
     finally:
         for network in networks:
             uncompile(network)
+
+
+def lay_out_as_usual(networks: list[nn.Module], optimizers) -> None:
+    """Lay out weights, and what optimizers keep for them, with the channels first."""
+    for network in networks:
+        network.to(memory_format=torch.contiguous_format)
+    for optimizer in optimizers:
+        for kept in optimizer.state.values():
+            for name, value in kept.items():
+                if isinstance(value, torch.Tensor) and value.ndim == 4:
+                    kept[name] = value.contiguous()
 
 
 def _networks_of(source) -> list[nn.Module]:

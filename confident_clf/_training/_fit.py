@@ -69,7 +69,7 @@ def train(
         with (
             _early_stopping(net, patience),
             epoch_tasks(net),
-            compiled(net.dynamo, net.module_, source),
+            compiled(net),
         ):
             with suppress(StopTraining):
                 net.notify("on_train_begin", X=x, y=y)

@@ -372,7 +372,7 @@ class JointNet(ClassifierMixin, NeuralNet):
                 f"shape {(n, *x.shape[1:])} and {x.dtype}; it returned shape "
                 f"{tuple(x_ood.shape)} and {x_ood.dtype}."
             )
-        return x_ood
+        return x_ood.to(x.device)  # a user's source may draw on the CPU
 
     def _notify_of_gradients(self, batch) -> None:
         """Let the callbacks see, and change, the gradients of the classifier."""

@@ -147,7 +147,8 @@ class MixtureOOD(OODSource):
         Features, if no source makes inputs.
         """
         kind = "makes_inputs" if self.makes_inputs else "makes_features"
-        return torch.cat([source.sample(size) for source, size in self._sizes(n, kind)])
+        sizes = self._sizes(n, kind)
+        return torch.cat([source.sample(k).to(self.device) for source, k in sizes])
 
     def sample_features(self, features: Tensor, n: int) -> Tensor:
         """Return `n` features, from each source that makes features its share."""

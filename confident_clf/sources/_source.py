@@ -73,8 +73,9 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         Returns
         -------
         Tensor of shape (n, ...), float32
-            On the device that `prepare` was given, without gradient. A source in
-            feature space returns features, (n, n_features).
+            Without gradient. Best on the device that `prepare` was given; samples on
+            another are moved there. A source in feature space returns features,
+            (n, n_features).
         """
 
     def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:

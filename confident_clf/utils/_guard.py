@@ -8,7 +8,7 @@ from a forked child of a server. What we compute must not depend on it.
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from threading import Lock
 
 import numpy as np
@@ -57,37 +57,47 @@ def settings():
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_float32)
+        stack.enter_context(_deterministic)
         if _is_forked_child:
             stack.enter_context(_one_thread_everywhere())
         yield
 
 
-class _DefaultDtype:
-    """Make float32 torch's default dtype while a thread is in the block.
+class _ProcessSetting:
+    """Give a setting of the process a value while a thread is in the block.
 
-    The default belongs to the process. The last thread that leaves gives it back.
+    The last thread that leaves gives the setting of before back.
     """
 
-    def __init__(self):
+    def __init__(self, get: Callable, set_: Callable, value):
+        self.get, self.set, self.value = get, set_, value
         self.lock = Lock()
         self.n_inside = 0
 
     def __enter__(self):
         with self.lock:
             if self.n_inside == 0:
-                self.before = torch.get_default_dtype()
-                if self.before != torch.float32:
-                    torch.set_default_dtype(torch.float32)
+                self.before = self.get()
+                if self.before != self.value:
+                    self.set(self.value)
             self.n_inside += 1
 
     def __exit__(self, *error):
         with self.lock:
             self.n_inside -= 1
-            if self.n_inside == 0 and self.before != torch.float32:
-                torch.set_default_dtype(self.before)
+            if self.n_inside == 0 and self.before != self.value:
+                self.set(self.before)
 
 
-_float32 = _DefaultDtype()
+_float32 = _ProcessSetting(
+    torch.get_default_dtype, torch.set_default_dtype, torch.float32
+)
+# Without it, two fits of images on one GPU differ: cuDNN adds gradients in any order.
+_deterministic = _ProcessSetting(
+    lambda: torch.backends.cudnn.deterministic,
+    partial(setattr, torch.backends.cudnn, "deterministic"),
+    True,
+)
 
 
 @cache

@@ -144,6 +144,21 @@ def test_a_source_of_the_user(gpus, tmp_path):
     np.testing.assert_array_equal(twin.sample_ood(50), samples)
 
 
+class FromTheCPU(OODSource):
+    """Draws where a user without a GPU in mind would."""
+
+    def sample(self, n):
+        return torch.full((n, 64), 5.0)
+
+
+def test_a_source_that_draws_on_the_cpu(gpus):
+    """Check that its samples go to the GPU, alone and in a mixture."""
+    for source in (FromTheCPU(), [FromTheCPU(), "noise"]):
+        clf = make(source).fit(ROWS, Y)
+        assert next(clf.net_.module_.parameters()).is_cuda
+        assert (clf.sample_ood(3) == 5).any()
+
+
 def test_search_and_open_set(gpus):
     """Check a search with a scorer, and a classifier of its best estimator."""
     auroc = make_ood_scorer(X_ood=ROWS + 50)

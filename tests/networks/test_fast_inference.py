@@ -21,7 +21,7 @@ y = np.arange(70) % 2
 @pytest.fixture(scope="module")
 def clf():
     return ConfidentClassifier(
-        ood_source=None, max_epochs=2, inference="fast", random_state=0
+        device="cpu", ood_source=None, max_epochs=2, inference="fast", random_state=0
     ).fit(X, y)
 
 
@@ -52,7 +52,12 @@ def test_no_row_is_added(clf, method, n):
 def test_scores_add_no_rows(method):
     """Check features and gradients as well."""
     clf = ConfidentClassifier(
-        ood_source=None, method=method, max_epochs=1, inference="fast", random_state=0
+        device="cpu",
+        ood_source=None,
+        method=method,
+        max_epochs=1,
+        inference="fast",
+        random_state=0,
     ).fit(X, y)
     assert set(batches(clf, lambda: clf.ood_score(X[:1]))) == {1}
     exact = clone(clf).set_params(inference="exact").fit(X, y)
@@ -88,7 +93,11 @@ def test_takes_effect_at_once():
 
     network = TwoShapes(nn.Flatten(), nn.Linear(64, 2))
     clf = ConfidentClassifier(
-        lambda shape, n: network, ood_source=None, method="msp", max_epochs=1
+        lambda shape, n: network,
+        ood_source=None,
+        method="msp",
+        max_epochs=1,
+        device="cpu",
     ).fit(X, y)
     clf.predict(X[:1])  # looks for the batch sizes that round alike
     assert min(batches(clf, lambda: clf.predict(X[:1]))) >= 32
@@ -113,14 +122,14 @@ def test_detectors_use_it(clf):
 def test_unknown_names_are_refused():
     """Check the message of a value that does not exist."""
     with pytest.raises(ValueError, match="inference"):
-        ConfidentClassifier(inference="quick").fit(X, y)
+        ConfidentClassifier(device="cpu", inference="quick").fit(X, y)
 
 
 def test_threads_of_the_process_do_not_matter_for_small_networks():
     """Check that features of one sample are not padded to a large batch."""
     rows = RNG.normal(size=(60, 5)).astype(np.float32)
     clf = ConfidentClassifier(
-        ood_source=None, method="knn", max_epochs=1, random_state=0
+        device="cpu", ood_source=None, method="knn", max_epochs=1, random_state=0
     ).fit(rows, np.arange(60) % 3)
     expected = clf.ood_score(rows[:1])
     before = torch.get_num_threads()

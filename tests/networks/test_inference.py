@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tests of the batches that predictions are made in."""
 
+from collections import Counter
 from copy import deepcopy
 from itertools import pairwise
 
@@ -75,7 +76,9 @@ def test_each_number_of_threads_is_tried_once():
     """Check that sizes are found where they are needed, and then known."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 3
-    clf = ConfidentClassifier(ood_source=None, max_epochs=1, method="msp").fit(X, y)
+    clf = ConfidentClassifier(
+        ood_source=None, max_epochs=1, method="msp", device="cpu"
+    ).fit(X, y)
     clf.net_.single_thread = False
     seen = []
     clf.net_.module_.register_forward_pre_hook(
@@ -114,7 +117,9 @@ def test_fit_does_not_look_for_sizes():
     """Check that the trial waits for a small batch; large ones need none."""
     rng = np.random.default_rng(0)
     X, y = rng.random((128, 1, 8, 8)).astype(np.float32), np.arange(128) % 2
-    clf = ConfidentClassifier(Counting, ood_source=None, max_epochs=1, method="msp")
+    clf = ConfidentClassifier(
+        Counting, ood_source=None, max_epochs=1, method="msp", device="cpu"
+    )
     seen = clf.fit(X, y).net_.module_.seen
     assert max(seen, default=0) <= 4  # the few rows that it is tried on
     seen.clear()
@@ -125,11 +130,12 @@ def test_fit_does_not_look_for_sizes():
 
 
 def test_a_slow_network_is_tried_on_few_batches(monkeypatch):
-    """Check how many samples the trial takes of a slow network: 2 of each size."""
+    """Check the trial of a slow network: 2 batches of a size, 1 if they round apart."""
     monkeypatch.setattr(_inference, "_SLOW", -1.0)
     network = Counting((1, 8, 8), 2).eval()
     sizes = sizes_that_round_alike(network, (1, 8, 8), "cpu")
-    assert sorted(network.seen) == [2, 2, 4, 4, 32, 32, 128] and sizes[-1] == 128
+    assert set(network.seen) == {2, 4, 32, 128} and sizes[-1] == 128
+    assert max(Counter(network.seen).values()) <= 2 and network.seen.count(128) == 1
 
 
 def test_results_are_those_of_the_network():

@@ -17,7 +17,13 @@ from confident_clf.modules import MLP
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:200].astype(np.float32) / 16, Y[:200] % 3
-fast = partial(ConfidentClassifier, ood_source=None, max_epochs=2, random_state=0)
+fast = partial(
+    ConfidentClassifier,
+    ood_source=None,
+    max_epochs=2,
+    random_state=0,
+    device="cpu",
+)
 
 
 def view_of(clf):

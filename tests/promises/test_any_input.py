@@ -227,7 +227,7 @@ PARAMETERS = {
         [None, lambda x: x, lambda x: x.flip(-1)],
         [
             *("flip", "x", 3, nothing),
-            *(lambda x: x[:1], lambda x: x.double(), lambda x: x.numpy()),
+            *(lambda x: x[:1], lambda x: x.double(), lambda x: x.cpu().numpy()),
         ],
     ),
     "early_stopping": ([True, False, np.bool_(True)], [None, "yes", 2]),

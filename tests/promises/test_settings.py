@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from skorch.callbacks import Callback
 
 from confident_clf import (
     ConfidentClassifier,
@@ -28,7 +29,7 @@ X, Y = load_digits(return_X_y=True)
 X, X_OOD, Y = X[Y < 4][:160] / 16, X[Y > 8][:40] / 16, Y[Y < 4][:160]
 IMAGES = (X * 255).astype(np.uint8).reshape(-1, 1, 8, 8)
 FAR = np.r_[X[:5] * 1e4, X[:5], -1e5 * X[:5]]
-fast = partial(ConfidentClassifier, max_epochs=2, random_state=0)
+fast = partial(ConfidentClassifier, max_epochs=2, random_state=0, device="cpu")
 
 
 @contextmanager
@@ -278,6 +279,24 @@ def test_settings_come_back_after_an_error(setting):
     clf = fast()
     with setting(), pytest.raises(ValueError, match="at least two classes"):
         clf.fit(X, np.zeros(len(X)))
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_convolutions_are_deterministic(before):
+    """Check that cuDNN is told so during a fit, and that the setting comes back."""
+    from torch.backends import cudnn
+
+    class Seen(Callback):
+        def on_batch_end(self, net, **kwargs):
+            self.seen = cudnn.deterministic
+
+    cudnn.deterministic = before
+    try:
+        clf = fast(callbacks=[Seen()]).fit(X, Y)
+        assert dict(clf.net_.callbacks_)["Seen"].seen
+        assert cudnn.deterministic is before
+    finally:
+        cudnn.deterministic = False
 
 
 def test_the_dtype_of_one_thread_is_kept_for_another():

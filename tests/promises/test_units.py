@@ -39,7 +39,12 @@ UNITS = {
 }
 TRAIN, NEW = slice(0, 300), slice(300, None)
 fast = partial(
-    ConfidentClassifier, max_epochs=1, hidden=8, ood_source="noise", random_state=0
+    ConfidentClassifier,
+    max_epochs=1,
+    hidden=8,
+    ood_source="noise",
+    random_state=0,
+    device="cpu",
 )
 FITTED = {name: fast().fit(X[TRAIN], Y[TRAIN]) for name, X in UNITS.items()}
 FITTED["uint8"] = fast().fit(PIXELS[TRAIN], Y[TRAIN])

@@ -118,7 +118,7 @@ def test_mixed_with_sources_of_inputs(ood_target):
 
 def test_sample_ood_returns_features():
     """Check that samples are around the features of training rows."""
-    clf = fast(ood_source="features", max_epochs=20).fit(X, Y)
+    clf = fast(ood_source="features", max_epochs=20, device="cpu").fit(X, Y)
     samples = clf.sample_ood(300)
     assert samples.shape == (300, 128) and samples.dtype == np.float32
     np.testing.assert_array_equal(samples, clf.sample_ood(300))

@@ -24,6 +24,7 @@ from confident_clf.sources import JointGAN, OODSource
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:241] / 16, Y[:241]  # halves and thirds of different sizes
 fit_params = {"hidden": (32,), "lr": 1e-3, "method": "msp", "random_state": 0}
+fit_params["device"] = "cpu"
 # One batch is all samples: their order does not matter.
 whole = partial(ConfidentClassifier, **fit_params, batch_size=500, max_epochs=6)
 batches = partial(ConfidentClassifier, **fit_params | {"lr": 0.01}, batch_size=50)
@@ -79,7 +80,7 @@ def weights(clf):
     """Return all weights of the classifier and of its source, as one array."""
     networks = [clf.net_.module_, clf.net_.source and clf.net_.source_]
     tensors = [t for n in networks if n for t in n.parameters()]
-    return torch.cat([t.detach().reshape(-1) for t in tensors]).numpy()
+    return torch.cat([t.detach().reshape(-1) for t in tensors]).cpu().numpy()
 
 
 def first_steps():

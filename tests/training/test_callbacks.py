@@ -125,7 +125,7 @@ def same(one, other):
 def test_scores_by_name(scoring, data, regime):
     """Check the last score of training samples against scikit-learn's scorer."""
     score = EpochScoring(scoring, on_train=True, use_caching=False)
-    clf = fit(score, data=data, **regime)
+    clf = fit(score, data=data, device="cpu", **regime)
     # The net has numbers for labels, as its callbacks do.
     clf_of_numbers = clone(clf).set_params(callbacks=None).fit(data[0], Y)
     expected = get_scorer(scoring)(clf_of_numbers, data[0], Y)
@@ -210,6 +210,7 @@ def test_checkpoint_in_other_forms(data, tmp_path):
         ("buffer", Checkpoint(None, f_params=buffer, f_criterion=None, **only)),
         data=data,
         max_epochs=1,
+        device="cpu",
     )
     state = clf.net_.module_.state_dict()
     assert all(same(load_file(tmp_path / "params.pt"), state))
@@ -393,7 +394,7 @@ def test_weights_that_callbacks_set():
     """Check ParamMapper and Initializer before the first step, with a rate of 0."""
     fill = partial(torch.nn.init.constant_, val=0.5)
     zero = ParamMapper("*bias", fn=torch.nn.init.zeros_, at=2)
-    clf = fit(Initializer("*", fn=fill), zero, lr=1e-30)
+    clf = fit(Initializer("*", fn=fill), zero, lr=1e-30, device="cpu")
     for name, value in clf.net_.module_.state_dict().items():
         set_to = 0.0 if "bias" in name else 0.5
         np.testing.assert_allclose(value, set_to, atol=1e-20, err_msg=name)

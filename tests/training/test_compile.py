@@ -12,7 +12,10 @@ from sklearn.base import clone
 from torch import nn
 
 from confident_clf import ConfidentClassifier, load, save
-from confident_clf._training._compile import resolve_compile
+from confident_clf._training._compile import lay_out_as_usual, resolve_compile
+
+# torch 2.11 warns of its own compiler where there is a GPU.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 X = np.random.default_rng(0).normal(size=(70, 4)).astype(np.float32)
 Y = np.arange(70) % 3
@@ -175,3 +178,31 @@ def test_what_cannot_be_compiled_is_refused(options):
     with pytest.raises(ValueError, match=r"compile=\{.*cannot be used here: .*no.such"):
         clf.fit(X, Y)
     assert not hasattr(clf, "net_")
+
+
+def test_the_usual_layout_trains_on_alike():
+    """Check the weights after two more epochs, with and without the change between."""
+    images, y = np.random.default_rng(0).random((60, 3, 8, 8), np.float32), Y[:60]
+    clf = ConfidentClassifier(
+        max_epochs=1, lr_schedule=None, method="msp", random_state=0, device="cpu"
+    ).fit(images, y)
+    other = deepcopy(clf)
+    net = other.net_
+    networks = [net.module_, net.source_]
+    weights = [p for n in networks for p in n.parameters() if p.ndim == 4]
+    assert not all(p.is_contiguous() for p in weights)
+    lay_out_as_usual(networks, net.optimizers_in_order())
+    assert all(p.is_contiguous() for p in weights)
+    for each in (clf, other):
+        each.partial_fit(images, y).partial_fit(images, y)
+    np.testing.assert_allclose(
+        other.decision_function(images), clf.decision_function(images), atol=1e-3
+    )
+    assert all(p.is_contiguous() for p in weights)
+    kept = [
+        v
+        for o in net.optimizers_in_order()
+        for s in o.state.values()
+        for v in s.values()
+    ]
+    assert all(v.is_contiguous() for v in kept if v.ndim == 4)

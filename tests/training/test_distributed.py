@@ -22,6 +22,8 @@ from tests.training.distributed_worker import (
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 REPOSITORY = Path(__file__).parents[2]
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}  # two ranks cannot share one
+PATH = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
 
 
 def free_port():
@@ -35,7 +37,7 @@ def launch(case, n, folder):
     """Run a case in `n` processes; return their exit codes and what they print."""
     folder.mkdir(exist_ok=True)
     world = {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1"}
-    world |= {"MASTER_PORT": free_port(), "PYTHONPATH": str(REPOSITORY)}
+    world |= {"MASTER_PORT": free_port(), "PYTHONPATH": PATH, **NO_GPU}
     processes = [
         subprocess.Popen(
             [sys.executable, WORKER, case, folder],
@@ -117,7 +119,7 @@ def test_example(tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     output = subprocess.run(
         [*torchrun, REPOSITORY / "examples" / "train_distributed.py"],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": PATH, "OMP_NUM_THREADS": "1", **NO_GPU},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -26,6 +26,7 @@ fast = partial(
     lr_schedule=None,
     method="msp",
     random_state=0,
+    device="cpu",
 )
 
 

@@ -142,7 +142,7 @@ MISSING = {
     "NA in integers": pd.Series([None, *Y[1:]], dtype="Int64"),
     "NA in booleans": pd.Series([None, *(Y[1:] > 0)], dtype="boolean"),
     "NaN": np.r_[np.nan, Y[1:]],
-    "NaT": np.r_[np.datetime64("NaT"), DATES[Y[1:]]],
+    "NaT": np.r_[np.datetime64("NaT", "D"), DATES[Y[1:]]],
     "NaT in durations": pd.Series([None, *of(1, 2, 3)[1:]], dtype="m8[ns]"),
 }
 
