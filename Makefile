@@ -38,7 +38,7 @@ gpu: $(READY)
 	$(MAKE) test
 	$(BIN)/python -m pytest tests/gpu -m ""
 	$(BIN)/python -m pip install --quiet -e ".[benchmarks]"
-	$(BIN)/python benchmarks/speed.py --sections gpu --device cuda
+	$(BIN)/python benchmarks/speed.py --sections gpu compiled --device cuda
 	$(BIN)/python benchmarks/figure1.py --data $(DATA) --preset paper --device cuda --jobs 1 --checkpoints build/figure1
 
 lint: $(READY)

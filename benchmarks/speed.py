@@ -2,7 +2,7 @@
 """Time training, prediction and metrics against plain loops and other libraries.
 
     python benchmarks/speed.py [--sections step price small predict ...] [--threads 2]
-    python benchmarks/speed.py --sections gpu --device cuda
+    python benchmarks/speed.py --sections gpu compiled --device cuda
 
 The sides of every comparison take turns in one process; the tables give medians and
 their ratios. A side is this library, another library, or a "textbook" loop written
