@@ -59,7 +59,7 @@ def compiled(options: dict | None, classifier: nn.Module, source):
     classifier whose layers training gets at, by hooks or in BatchNorm, would be
     compiled anew for every batch, so it is left alone.
     """
-    networks = []
+    networks: list[nn.Module] = []
     if options is not None:
         needs_hooks = source is not None and source.makes_features
         if source is None or not (batch_norms(classifier) or needs_hooks):
@@ -70,7 +70,7 @@ def compiled(options: dict | None, classifier: nn.Module, source):
             if networks:  # the compiler reads the gradient of samples that have none
                 warnings.filterwarnings("ignore", message=r"The \.grad attribute of a")
             for network in networks:
-                network.compile(**options)
+                network.compile(**(options or {}))
             yield networks
     finally:
         for network in networks:

@@ -2,6 +2,7 @@
 """Rows and images that are broken, as sensors, spreadsheets and lenses break them."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array
 
 from confident_clf.datasets._broken_images import ways_to_break_images
@@ -11,7 +12,13 @@ from confident_clf.datasets._broken_rows import (
 )
 
 
-def broken(X, kind="all", *, reference=None, random_state=None):
+def broken(
+    X: ArrayLike,
+    kind: str | list[str] = "all",
+    *,
+    reference: ArrayLike | None = None,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> Bunch:
     """Break rows or images in ways that happen in practice.
 
     Each way makes one unknown set out of X. Samples that did not change are left out.

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The one home of scikit-learn imports that are not public, and so may move."""
 
-from sklearn.base import _fit_context
+from collections.abc import Callable
+
+import sklearn.base
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
@@ -18,6 +20,11 @@ from sklearn.utils.validation import (
     _get_feature_names,
     _num_samples,
 )
+
+from confident_clf.utils._types import Function
+
+# With the type of a decorator that keeps the signature of `fit`.
+_fit_context: Callable[..., Callable[[Function], Function]] = sklearn.base._fit_context
 
 __all__ = [
     "BaseSearchCV",
