@@ -179,7 +179,7 @@ def load(
     *,
     device: str | torch.device | None = None,
     max_size: int = 2**32,
-    **given: dict[str, Any],
+    **given: Any,
 ) -> Any:
     """Load an estimator that :func:`save` wrote; code in the file is never executed.
 
@@ -254,7 +254,7 @@ def load(
 
 @pinned
 def loads(
-    data: bytes, *, device: str | torch.device | None = None, **given: dict[str, Any]
+    data: bytes, *, device: str | torch.device | None = None, **given: Any
 ) -> Any:
     """Load an estimator from bytes; code in them is never executed.
 

@@ -15,7 +15,6 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import StratifiedShuffleSplit, check_cv
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -52,6 +51,7 @@ from confident_clf.utils._sklearn import (
     StrOptions,
     _fit_context,
     _safe_indexing,
+    available_if,
 )
 from confident_clf.utils._types import RandomState, SamplesLike
 

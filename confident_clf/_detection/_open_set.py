@@ -14,7 +14,6 @@ from sklearn.base import (
 )
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from confident_clf._detection._calibration import is_frozen
@@ -29,7 +28,7 @@ from confident_clf.utils._labels import (
     common_dtype,
     labels_to_learn,
 )
-from confident_clf.utils._sklearn import _fit_context
+from confident_clf.utils._sklearn import _fit_context, available_if
 from confident_clf.utils._types import RandomState, SamplesLike
 
 

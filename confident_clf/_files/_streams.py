@@ -4,7 +4,7 @@
 import io
 import os
 import stat
-from typing import IO
+from typing import IO, Any
 from uuid import uuid4
 
 # Reading more at once would take the memory for it, whatever the file holds.
@@ -26,7 +26,7 @@ def check_target(file: Target, method: str) -> None:
 
 def write(file: Target, data: bytes) -> None:
     """Write a file on the disk, which is never half written, or to an open one."""
-    if not isinstance(file, str | os.PathLike):
+    if hasattr(file, "write"):
         _write_all(file, data)
         return
     folder, name = os.path.split(os.path.abspath(file))
@@ -43,7 +43,7 @@ def write(file: Target, data: bytes) -> None:
             os.remove(unfinished)
 
 
-def _write_all(file: IO[bytes], data: bytes) -> None:
+def _write_all(file: Any, data: bytes) -> None:
     """Write to an open file; one without a buffer may take a part at a time."""
     rest = memoryview(data)
     while rest:
@@ -56,7 +56,7 @@ def read(file: Target, max_size: int) -> bytes:
 
     Raises ValueError if there are more than `max_size`.
     """
-    if not isinstance(file, str | os.PathLike):
+    if hasattr(file, "read"):
         return _read_all(file, max_size)
     # Opening a pipe would block until something is written to it.
     if not stat.S_ISREG(os.stat(file).st_mode):
@@ -71,7 +71,7 @@ def read(file: Target, max_size: int) -> bytes:
         return opened.read(size)
 
 
-def _read_all(file: IO[bytes], max_size: int) -> bytes:
+def _read_all(file: Any, max_size: int) -> bytes:
     """Return the rest of an open file; one without a buffer may give parts."""
     parts, size = [], 0
     while part := file.read(min(_PART, max_size + 1 - size)):

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The one home of scikit-learn imports that are not public, and so may move."""
+"""The one home of scikit-learn imports that are not public, and so may move.
+
+Decorators are here too, with types: of an untyped one, a method has no type.
+"""
 
 from collections.abc import Callable
 
 import sklearn.base
+import sklearn.utils.metaestimators
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
@@ -23,8 +27,11 @@ from sklearn.utils.validation import (
 
 from confident_clf.utils._types import Function
 
-# With the type of a decorator that keeps the signature of `fit`.
+# Both keep the signature of the method that they decorate.
 _fit_context: Callable[..., Callable[[Function], Function]] = sklearn.base._fit_context
+available_if: Callable[[Callable], Callable[[Function], Function]] = (
+    sklearn.utils.metaestimators.available_if
+)
 
 __all__ = [
     "BaseSearchCV",
@@ -40,5 +47,6 @@ __all__ = [
     "_routing_enabled",
     "_safe_indexing",
     "_safe_split",
+    "available_if",
     "get_namespace_and_device",
 ]
