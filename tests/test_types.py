@@ -27,9 +27,11 @@ ignore_missing_imports = true
 RIGHT = '''
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -45,9 +47,12 @@ from confident_clf.scores import ODIN, LogitScore, OODScore, energy
 from confident_clf.sources import JointGAN, MixtureOOD, NoiseOOD, OODSource
 
 
+Array = NDArray[Any]
+
+
 class Largest(LogitScore):
-    def of_logits(self, logits: np.ndarray, *, rejects: bool = False) -> np.ndarray:
-        largest: np.ndarray = logits.max(axis=1)
+    def of_logits(self, logits: Array, *, rejects: bool = False) -> Array:
+        largest: Array = logits.max(axis=1)
         return -largest
 
 
@@ -63,13 +68,13 @@ class Images:
     def __len__(self) -> int:
         return 2
 
-    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
+    def __getitem__(self, row: int) -> tuple[Array, int]:
         return np.zeros((3, 32, 32)), row
 
 
 bunch = datasets.load_digits_ood(unknown=[8, 9], random_state=0)
-X: np.ndarray = bunch.X_train
-y: np.ndarray = bunch.y_train
+X: Array = bunch.X_train
+y: Array = bunch.y_train
 
 clf = cc.ConfidentClassifier(
     MLP, hidden=[32], beta=1.0, method=["energy", ODIN()], ood_source=NoiseOOD()
