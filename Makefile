@@ -44,6 +44,7 @@ gpu: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
 
 # The examples run, which takes minutes. ONLINE=1 adds links into the docs of others.
 docs: $(READY)

@@ -14,6 +14,7 @@ from sklearn.utils import check_scalar
 
 from confident_clf.utils._arrays import split_rows
 from confident_clf.utils._params import params_named, params_of_rows
+from confident_clf.utils._types import SamplesLike
 
 # An estimator whose beta is searched also has these parameters.
 _OTHERS = ("max_epochs", "warm_start")
@@ -84,7 +85,7 @@ def score_betas(
     estimator: BaseEstimator,
     prefix: str,
     betas: np.ndarray,
-    X: ArrayLike,
+    X: SamplesLike,
     y: np.ndarray,
     params: dict,
     train: np.ndarray,

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The classifier: validate X and y, train a net, predict with it."""
 
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import partial
-from numbers import Integral, Real
 from os import PathLike
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from confident_clf._constraints import CONSTRAINTS
 from confident_clf._networks._network_params import bind_network_params
 from confident_clf._networks._view import NetworkView
 from confident_clf._plan import check_net, check_one_pass, plan_fit
@@ -30,7 +33,6 @@ from confident_clf._samples import (
     without_ood_label,
 )
 from confident_clf._trained import adopt, fit_method
-from confident_clf._training._augment import AUGMENTATIONS
 from confident_clf._training._callbacks import deepcopied, own_callbacks
 from confident_clf._training._checkpoints import check_checkpoint, open_checkpoints
 from confident_clf._training._collapse import warn_of_history
@@ -39,26 +41,24 @@ from confident_clf._training._fit import train
 from confident_clf._training._make_net import make_net, step_params
 from confident_clf._training._net import JointNet
 from confident_clf._training._ranks import progress_of, shared_seed
-from confident_clf._training._schedules import SCHEDULES
 from confident_clf._training._tasks import (
     CallbackSupportMixin,
     copy_after_fit,
     fit_task,
 )
 from confident_clf._validation import NOTHING, Validation, check_validation
-from confident_clf.scores import OODScore
 from confident_clf.scores._logits import class_logits
-from confident_clf.scores._make_score import SCORES, fitted_score, make_score
+from confident_clf.scores._make_score import Method, fitted_score, make_score
 from confident_clf.scores._once import sent_once
 from confident_clf.sources import OODSource
-from confident_clf.sources._make_source import SOURCES
 from confident_clf.sources._regime import check_same_kind, make_regime
 from confident_clf.utils._compute import one_thread, resolve_device
 from confident_clf.utils._guard import pinned
 from confident_clf.utils._items import samples_and_labels
 from confident_clf.utils._lazy import in_parts, rows_for_scores
 from confident_clf.utils._seeding import draw_seed, seeded
-from confident_clf.utils._sklearn import Interval, StrOptions, _fit_context
+from confident_clf.utils._sklearn import _fit_context
+from confident_clf.utils._types import RandomState, SamplesLike
 from confident_clf.utils._unchanged import unchanged_on_error
 from confident_clf.utils._weights import find_weights, without_weightless
 
@@ -296,47 +296,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     True
     """
 
-    _parameter_constraints = {
-        "module": [callable, None],
-        "hidden": [
-            Interval(Integral, 1, None, closed="left"),
-            *(list, tuple, np.ndarray),
-            None,
-        ],
-        "ood_source": [StrOptions({"auto", *SOURCES}), OODSource, list, None],
-        "beta": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "ood_target": [StrOptions({"auto", "uniform", "reject"})],
-        "generator": [callable, None],
-        "discriminator": [callable, None],
-        "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "entropy_weight": [Interval(Real, 0, None, closed="left")],
-        "image_shape": [tuple, list, None],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "backbone_lr": [Interval(Real, 0, None, closed="left"), dict, None],
-        "head_epochs": [Interval(Integral, 0, None, closed="left")],
-        "gan_lr": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "augment": [StrOptions(set(AUGMENTATIONS)), callable, None],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "ood_label": "no_validation",
-        "method": [StrOptions(set(SCORES)), OODScore, list],
-        "device": [str, torch.device],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "compile": ["boolean", dict],
-        "inference": [StrOptions({"exact", "fast"})],
-        "callbacks": [list, tuple, None],
-        "warm_start": ["boolean"],
-        "checkpoint": [str, PathLike, None],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
+    _parameter_constraints = CONSTRAINTS
 
     # As scikit-learn's searches do not ask who needs groups, they go to splitters only
     # unless set_fit_request(groups=True) is called.
@@ -344,42 +304,42 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        module=None,
+        module: Callable | None = None,
         *,
-        hidden=None,
-        ood_source="auto",
-        beta="auto",
-        ood_target="auto",
-        generator=None,
-        discriminator=None,
-        latent_dim=100,
-        entropy_weight=0.0,
-        image_shape=None,
-        lr=2e-3,
-        backbone_lr=None,
-        head_epochs=0,
-        gan_lr=None,
-        batch_size=64,
-        max_epochs=50,
-        lr_schedule="one_cycle",
-        weight_decay=0.0,
-        label_smoothing=0.0,
-        class_weight=None,
-        augment=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        ood_label=None,
-        method="auto",
-        device="auto",
-        precision="auto",
-        compile=False,
-        inference="exact",
-        callbacks=None,
-        warm_start=False,
-        checkpoint=None,
-        verbose=0,
-        random_state=None,
+        hidden: ArrayLike | None = None,
+        ood_source: str | OODSource | list | None = "auto",
+        beta: float | str = "auto",
+        ood_target: str = "auto",
+        generator: Callable | None = None,
+        discriminator: Callable | None = None,
+        latent_dim: int = 100,
+        entropy_weight: float = 0.0,
+        image_shape: Sequence[int] | None = None,
+        lr: float = 2e-3,
+        backbone_lr: float | dict | None = None,
+        head_epochs: int = 0,
+        gan_lr: float | None = None,
+        batch_size: int = 64,
+        max_epochs: int = 50,
+        lr_schedule: str | Callable | None = "one_cycle",
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        class_weight: dict | str | None = None,
+        augment: str | Callable | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        ood_label: Any = None,
+        method: Method = "auto",
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        compile: bool | dict = False,
+        inference: str = "exact",
+        callbacks: Sequence | None = None,
+        warm_start: bool = False,
+        checkpoint: str | PathLike | None = None,
+        verbose: int = 0,
+        random_state: RandomState = None,
     ):
         self.module = module
         self.hidden = hidden
@@ -417,7 +377,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also those of networks that you pass.
 
         Parameters
@@ -443,15 +403,15 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @pinned
     def from_trained(
         cls,
-        module,
+        module: torch.nn.Module,
         *,
-        classes,
-        input_shape=None,
-        output=None,
-        transform=None,
-        head=None,
-        **params,
-    ):
+        classes: int | ArrayLike,
+        input_shape: int | tuple[int, ...] | None = None,
+        output: str | int | Callable | None = None,
+        transform: Callable | None = None,
+        head: str | None = None,
+        **params: Any,
+    ) -> Self:
         """Make a fitted classifier of a network that you have trained.
 
         Nothing is trained, and the network stays as it is: the classifier has a copy.
@@ -515,15 +475,15 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X,
-        y=None,
-        X_ood=None,
-        sample_weight=None,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
+        X_ood: SamplesLike | None = None,
+        sample_weight: ArrayLike | None = None,
         *,
-        X_val=None,
-        y_val=None,
-        groups=None,
-    ):
+        X_val: SamplesLike | None = None,
+        y_val: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Train classifier and source on the data.
 
         Parameters
@@ -586,7 +546,14 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, classes=None, X_ood=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        X_ood: SamplesLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train for one pass over some data, after others.
 
         The learning rates stay constant: an `lr_schedule` cannot know how many passes
@@ -702,7 +669,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.method_ = clone(make_score(self.method)).fit(self._view(net), X, y)
 
     @pinned
-    def predict(self, X):
+    def predict(self, X: SamplesLike) -> np.ndarray:
         """Return the most probable class of each sample.
 
         Parameters
@@ -719,7 +686,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self.classes_[self._logits(X).argmax(axis=1)]
 
     @pinned
-    def predict_proba(self, X):
+    def predict_proba(self, X: SamplesLike) -> np.ndarray:
         """Return the probabilities of the classes.
 
         Parameters
@@ -739,7 +706,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return softmax(self._logits(X), axis=1)
 
     @pinned
-    def decision_function(self, X):
+    def decision_function(self, X: SamplesLike) -> np.ndarray:
         """Return the logits.
 
         Parameters
@@ -758,7 +725,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     @pinned
-    def ood_score(self, X, method=None):
+    def ood_score(self, X: SamplesLike, method: Method = None) -> np.ndarray:
         """Return a score that is higher for out-of-distribution samples.
 
         Parameters
@@ -786,7 +753,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         view = self._view(self.net_)
         return in_parts(partial(score.ood_score, view), self._validate(X))
 
-    def score_samples(self, X, method=None):
+    def score_samples(self, X: SamplesLike, method: Method = None) -> np.ndarray:
         """Return a score that is higher for in-distribution samples.
 
         Parameters
@@ -805,7 +772,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @pinned
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_method(self, X, y=None):
+    def fit_method(self, X: SamplesLike | Iterable, y: ArrayLike | None = None) -> Self:
         """Fit the score that `method` names, and leave the network as it is.
 
         This changes the method without training again, as in
@@ -839,7 +806,7 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self
 
     @pinned
-    def sample_ood(self, n):
+    def sample_ood(self, n: int) -> np.ndarray:
         """Return samples of the fitted source, in the units of X.
 
         Parameters
@@ -867,13 +834,13 @@ class ConfidentClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self._format.restore(samples) if restores else samples
 
     @property
-    def history_(self):
+    def history_(self) -> list:
         """Losses of every player, a dict for each epoch."""
         check_is_fitted(self)
         return self.net_.history
 
     @property
-    def n_epochs_(self):
+    def n_epochs_(self) -> int:
         """Number of epochs trained."""
         return len(self.history_)
 

@@ -16,7 +16,7 @@ from confident_clf._files._container import (
     to_bytes,
 )
 from confident_clf._files._objects import Reader, Writer, name_of
-from confident_clf._files._streams import check_target, describe, read, write
+from confident_clf._files._streams import Target, check_target, describe, read, write
 from confident_clf._files._values import CannotKeep
 from confident_clf._version import __version__
 from confident_clf.utils._guard import pinned
@@ -25,7 +25,7 @@ _KEPT = ", ".join(step.__name__ for step in STEPS)
 
 
 @pinned
-def save(estimator, path):
+def save(estimator: BaseEstimator, path: Target) -> None:
     """Write a fitted estimator to a file that is safe to load.
 
     The file has the safetensors format. Its header holds parameters, classes and
@@ -101,7 +101,7 @@ def save(estimator, path):
 
 
 @pinned
-def dumps(estimator):
+def dumps(estimator: BaseEstimator) -> bytes:
     """Return the bytes of a file that :func:`save` would write.
 
     Use it where the bytes go into a database or over a network.
@@ -174,7 +174,13 @@ def _encode(estimator: BaseEstimator) -> bytes:
 
 
 @pinned
-def load(path, *, device=None, max_size=2**32, **given):
+def load(
+    path: Target,
+    *,
+    device: str | torch.device | None = None,
+    max_size: int = 2**32,
+    **given: Any,
+) -> Any:
     """Load an estimator that :func:`save` wrote; code in the file is never executed.
 
     Parameters
@@ -247,7 +253,9 @@ def load(path, *, device=None, max_size=2**32, **given):
 
 
 @pinned
-def loads(data, *, device=None, **given):
+def loads(
+    data: bytes, *, device: str | torch.device | None = None, **given: Any
+) -> Any:
     """Load an estimator from bytes; code in them is never executed.
 
     Parameters

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a fit trains on, what it validates on, and for how long."""
 
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from confident_clf._validation import Validation, hold_back
 from confident_clf.scores._make_score import make_score
 from confident_clf.utils._lazy import LazyRows
 from confident_clf.utils._params import is_balanced
-from confident_clf.utils._tensors import as_tensor
+from confident_clf.utils._tensors import LazyTensor, as_tensor
 from confident_clf.utils._weights import Weights, with_mean_one
 
 
@@ -35,7 +37,7 @@ def check_one_pass(clf) -> None:
 def check_net(clf, net, view, X: np.ndarray | LazyRows) -> None:
     """Raise an error if the net cannot be compiled, or lacks what the score needs."""
     check_compiler(net.dynamo, net.device)
-    few = X[:4].reshape(-1, *clf.input_shape_)
+    few: Any = X[:4].reshape(-1, *clf.input_shape_)
     make_score(clf.method).check(view, few)
 
 
@@ -46,15 +48,15 @@ def plan_fit(
     validation: Validation,
     weights: Weights | None,
     one_pass: bool,
-) -> tuple[Tensor, Tensor, dict]:
+) -> tuple[Tensor | LazyTensor | None, Tensor, dict]:
     """Return samples and labels to train on, and the options of the training.
 
     Early stopping holds samples back, unless some are given to validate on. Weights get
     the mean 1 in each part, but stay as they are in one pass: others may follow.
     """
     rows, of_class = (None, None) if weights is None else weights
+    options: dict = {"epochs": 1}
     if one_pass:
-        options = {"epochs": 1}
         if rows is not None:
             options["weight"] = as_tensor(rows.astype(np.float32))
         return to_tensor(X, clf.input_shape_), as_tensor(y), options

@@ -60,9 +60,10 @@ class SampleFormat(NamedTuple):
     @classmethod
     def of(cls, X: np.ndarray, are_images: bool) -> "SampleFormat":
         """Return the format of the samples `X`."""
-        pixels = PixelRange.of(X) if are_images else None
-        largest = pixels.high * scale_of(X) if are_images else least_and_most(X)[1]
-        return cls(X.shape[1:], X.dtype, largest, pixels)
+        if not are_images:
+            return cls(X.shape[1:], X.dtype, least_and_most(X)[1], None)
+        pixels = PixelRange.of(X)
+        return cls(X.shape[1:], X.dtype, pixels.high * scale_of(X), pixels)
 
     def widened(self, X: np.ndarray) -> "SampleFormat":
         """Return the format of these samples and of more to train on."""
@@ -111,7 +112,7 @@ class SampleFormat(NamedTuple):
         """
         if self.dtype == np.uint8:
             samples = np.rint(samples * 255).astype(np.uint8)
-        return samples.reshape(len(samples), *self.shape)
+        return samples.reshape(len(samples), *(self.shape or ()))
 
 
 def _is_scaled(low: float, high: float) -> bool:
@@ -273,7 +274,8 @@ def _resolve_image_shape(image_shape, n_features: int) -> tuple[int, ...]:
     if (
         len(sizes) != 3
         or not all(
-            isinstance(size, Integral) and (size >= 1 or size == -1) for size in sizes
+            isinstance(size, Integral) and (int(size) >= 1 or size == -1)
+            for size in sizes
         )
         or sizes.count(-1) > 1
     ):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ConfidentClassifierCV: choose beta without out-of-distribution data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from joblib.parallel import get_active_backend
@@ -13,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import StratifiedShuffleSplit, check_cv
 from sklearn.utils import get_tags, indexable
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -33,7 +34,7 @@ from confident_clf._training._ranks import progress_of
 from confident_clf.metrics import make_ood_scorer
 from confident_clf.model_selection import LeaveClassesOut
 from confident_clf.scores import OODScore
-from confident_clf.scores._make_score import SCORES
+from confident_clf.scores._make_score import SCORES, Method
 from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._labels import check_labels, labels_to_learn
@@ -50,7 +51,9 @@ from confident_clf.utils._sklearn import (
     StrOptions,
     _fit_context,
     _safe_indexing,
+    available_if,
 )
+from confident_clf.utils._types import RandomState, SamplesLike
 
 # A class with fewer rows than this is not held out.
 _MIN_ROWS = 4
@@ -174,14 +177,14 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        betas=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
-        cv=None,
-        scoring=None,
-        method=None,
-        n_jobs=None,
-        random_state=None,
+        betas: Sequence[float] | str = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+        cv: Any = None,
+        scoring: Any = None,
+        method: Method = None,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
     ):
         self.estimator = estimator
         self.betas = betas
@@ -196,7 +199,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         # The parameters of estimator are not validated yet.
         prefer_skip_nested_validation=False
     )
-    def fit(self, X, y, **params):
+    def fit(self, X: SamplesLike, y: ArrayLike, **params: Any) -> Self:
         """Choose beta, then fit the classifier with it.
 
         Parameters
@@ -225,18 +228,18 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             one class. Also as in `fit` of the estimator.
         """
         betas = check_betas(self.betas)
-        X, y = indexable(X, to_numpy(check_labels(y)))
+        X, labels = indexable(X, to_numpy(check_labels(y)))
         prefix = prefix_of_beta(self._base_estimator())
         seed = draw_seed(self.random_state)
         estimator = self._to_be_fitted(seed)
         params, split_params = route_fit_params(self, params)
-        splits = self._splits(estimator, X, y, seed, split_params)
-        scorer = self._scorer(estimator, X, y, splits)
+        splits = self._splits(estimator, X, labels, seed, split_params)
+        scorer = self._scorer(estimator, X, labels, splits)
         searched = _to_be_searched(estimator, prefix)
         own_params = estimator.get_params()
         jobs = [
             delayed(score_betas)(
-                searched, prefix, betas, X, y, params, train, test, scorer
+                searched, prefix, betas, X, labels, params, train, test, scorer
             )
             for train, test in splits
         ]
@@ -245,7 +248,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         results, name = _results(betas, np.array(scores)), f"{prefix}beta"
         own = resolve_beta(own_params[name], own_params.get(f"{prefix}ood_source"))
         best = best_beta(betas, results["mean_test_score"], own)
-        estimator.set_params(**{name: betas[best].item()}).fit(X, y, **params)
+        estimator.set_params(**{name: betas[best].item()}).fit(X, labels, **params)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.beta_ = betas[best].item()
         self.best_score_ = results["mean_test_score"][best].item()
@@ -269,7 +272,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _splits(
         self,
         estimator: BaseEstimator,
-        X: ArrayLike,
+        X: SamplesLike,
         y: np.ndarray,
         seed: int,
         split_params: dict,
@@ -288,7 +291,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return _default_splits(y, labels, seed)
 
     def _scorer(
-        self, estimator: BaseEstimator, X: ArrayLike, y: np.ndarray, splits: list
+        self, estimator: BaseEstimator, X: SamplesLike, y: np.ndarray, splits: list
     ) -> Callable:
         """Return the scorer that `scoring` describes."""
         if self.scoring is not None:
@@ -308,7 +311,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return make_ood_scorer(X_ood=X_ood, method=self.method)
 
     @usual_errors
-    def predict(self, X):
+    def predict(self, X: SamplesLike) -> np.ndarray:
         """Return the class of each sample.
 
         Parameters
@@ -326,7 +329,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_has("predict_proba"))
     @usual_errors
-    def predict_proba(self, X):
+    def predict_proba(self, X: SamplesLike) -> np.ndarray:
         """Return the probabilities of the classes.
 
         Parameters
@@ -344,7 +347,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_has("decision_function"))
     @usual_errors
-    def decision_function(self, X):
+    def decision_function(self, X: SamplesLike) -> np.ndarray:
         """Return the logits.
 
         Parameters
@@ -361,7 +364,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_.decision_function(X)
 
     @usual_errors
-    def score_samples(self, X, method=None):
+    def score_samples(self, X: SamplesLike, method: Method = None) -> np.ndarray:
         """Return a score that is higher for in-distribution samples.
 
         Parameters
@@ -380,7 +383,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         method = self.method if method is None else method
         return id_confidence(self.best_estimator_, X, method)
 
-    def ood_score(self, X, method=None):
+    def ood_score(self, X: SamplesLike, method: Method = None) -> np.ndarray:
         """Return a score that is higher for out-of-distribution samples.
 
         Parameters
@@ -398,7 +401,7 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return -self.score_samples(X, method)
 
     @available_if(_has("sample_ood"))
-    def sample_ood(self, n):
+    def sample_ood(self, n: int) -> np.ndarray:
         """Return samples of the fitted source.
 
         Parameters
@@ -415,11 +418,11 @@ class ConfidentClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_.sample_ood(n)
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Classes of the fitted estimator."""
         return self.best_estimator_.classes_
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata given to `fit` are routed.
 
         Returns
@@ -444,7 +447,9 @@ def _to_be_searched(estimator: BaseEstimator, prefix: str) -> BaseEstimator:
     It has no checkpoint, which can only serve one fit, and no bars of its own.
     """
     params = estimator.get_params()
-    unset = {f"{prefix}checkpoint": None} if f"{prefix}checkpoint" in params else {}
+    unset: dict = (
+        {f"{prefix}checkpoint": None} if f"{prefix}checkpoint" in params else {}
+    )
     if params.get(f"{prefix}verbose") == 1:
         unset[f"{prefix}verbose"] = 0
     return clone(estimator).set_params(**unset)

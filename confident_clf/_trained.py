@@ -195,7 +195,8 @@ def _batches(data) -> Iterator[tuple]:
                 f"X is a {type(data).__name__} that yields {type(batch).__name__}, but "
                 "it must yield pairs (samples, labels)."
             )
-        yield batch
+        samples, labels = batch
+        yield samples, labels
 
 
 def _outputs_and_features(view: NetworkView, X) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +205,8 @@ def _outputs_and_features(view: NetworkView, X) -> tuple[np.ndarray, np.ndarray]
         results = view.outputs_and_features(X)
     except ValueError:
         results = view(X), np.empty((len(X), 0))
-    return tuple(result.astype(np.float32) for result in results)
+    outputs, features = results
+    return outputs.astype(np.float32), features.astype(np.float32)
 
 
 class RecordedView:

@@ -2,7 +2,7 @@
 """Samples to validate on in `fit`: given by the user, or held back."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -17,9 +17,9 @@ from confident_clf.utils._rare import keep_classes
 class Validation(NamedTuple):
     """What `fit` gets to validate on: samples with labels, or groups of its rows."""
 
-    X_val: np.ndarray | None = None
-    y_val: np.ndarray | None = None
-    groups: np.ndarray | None = None
+    X_val: Any = None
+    y_val: Any = None
+    groups: Any = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return those that were given, by name."""
@@ -84,7 +84,7 @@ def hold_back(
     counts = np.bincount(y)
     is_rare = counts[y] < 2
     rows, rare = np.flatnonzero(~is_rare), np.flatnonzero(is_rare)
-    n_classes = np.sum(counts >= 2)
+    n_classes = int(np.sum(counts >= 2))
     n_valid = math.ceil(validation_fraction * len(y))
     n_train = len(rows) - n_valid
     if min(n_valid, n_train) < max(n_classes, 1):
@@ -108,7 +108,8 @@ def _hold_back_groups(
     np.add.at(counts, (y, group_of), 1)
     remaining = counts.sum(axis=1)
     remaining, counts = remaining[remaining > 0], counts[remaining > 0]
-    chosen, n_wanted = [], math.ceil(validation_fraction * len(names))
+    chosen: list[int] = []
+    n_wanted = math.ceil(validation_fraction * len(names))
     for group in check_random_state(None).permutation(len(names)):
         if len(chosen) < n_wanted and (remaining > counts[:, group]).all():
             chosen.append(group)

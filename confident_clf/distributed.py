@@ -2,6 +2,7 @@
 """Train a classifier in several processes, on one machine or on many."""
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ __all__ = ["data_parallel"]
 
 
 @contextmanager
-def data_parallel(timeout=600):
+def data_parallel(timeout: float = 600) -> Iterator[int]:
     """Let the processes that torchrun started train each classifier together.
 
     Inside, every `fit` of a :class:`~confident_clf.ConfidentClassifier` is shared by

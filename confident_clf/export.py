@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Take a fitted estimator to where it is used: as a torch module, or as ONNX."""
 
+from os import PathLike
+
+from sklearn.base import BaseEstimator
+from torch import nn
+
 from confident_clf._export._modules import estimator_module
 from confident_clf._export._onnx import check_onnx, onnx_model
 from confident_clf._files._streams import check_target, write
@@ -10,7 +15,7 @@ __all__ = ["to_onnx", "to_torch"]
 
 
 @pinned
-def to_torch(estimator):
+def to_torch(estimator: BaseEstimator) -> nn.Module:
     """Return a fitted estimator as a torch module, from samples to decisions.
 
     The module has a copy of the network, on the CPU and in evaluation mode, and does
@@ -67,7 +72,7 @@ def to_torch(estimator):
 
 
 @pinned
-def to_onnx(estimator, path):
+def to_onnx(estimator: BaseEstimator, path: str | PathLike) -> None:
     """Write a fitted estimator to an ONNX file, from samples to decisions.
 
     The file has one input, "X", and the outputs of :func:`to_torch` by their names, for

@@ -10,12 +10,14 @@ References
    for Detecting Out-of-Distribution Samples", ICLR 2018.
 """
 
+from typing import Any
+
 from confident_clf.modules import VGG, DCDiscriminator, DCGenerator
 
 __all__ = ["cifar10", "svhn"]
 
 
-def cifar10(ood_source="joint"):
+def cifar10(ood_source: Any = "joint") -> dict[str, Any]:
     """Return the settings of the paper [1]_ for CIFAR-10.
 
     Pass the images as uint8, (n, 3, 32, 32): they are scaled to [0, 1], without
@@ -51,7 +53,7 @@ def cifar10(ood_source="joint"):
     return _recipe(ood_source, beta=0.1, batch_size=batch_size)
 
 
-def svhn(ood_source="joint"):
+def svhn(ood_source: Any = "joint") -> dict[str, Any]:
     """Return the settings of the paper [1]_ for SVHN: those of CIFAR-10, with beta 1.
 
     The reference code trains with batches of 128 images throughout. Pass the images as
@@ -84,7 +86,7 @@ def svhn(ood_source="joint"):
     return _recipe(ood_source, beta=1.0, batch_size=128)
 
 
-def _recipe(ood_source, beta: float, batch_size: int) -> dict:
+def _recipe(ood_source: Any, beta: float, batch_size: int) -> dict:
     """Return the settings that both data sets share, and these."""
     return {
         "module": VGG,

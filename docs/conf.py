@@ -40,6 +40,8 @@ html_theme_options = {
 }
 
 autosummary_generate = True
+# The docstrings say the types in words.
+autodoc_typehints = "none"
 numpydoc_show_class_members = False
 # Methods that scikit-learn's base classes bring refer to its own glossary.
 suppress_warnings = ["ref.ref", "ref.term", "config.cache"]

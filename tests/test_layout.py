@@ -29,6 +29,7 @@ MAY_IMPORT = {
     },
     "_betas": {"utils"},
     "_classifier": {
+        "_constraints",
         "_networks",
         "_plan",
         "_samples",
@@ -39,6 +40,7 @@ MAY_IMPORT = {
         "sources",
         "utils",
     },
+    "_constraints": {"_training", "scores", "sources", "utils"},
     "_detection": {"scores", "utils"},
     "_export": {
         "_classifier",

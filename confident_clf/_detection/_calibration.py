@@ -7,7 +7,7 @@ and read its parameters only.
 
 import warnings
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,6 +36,7 @@ from confident_clf.utils._params import params_of_rows
 from confident_clf.utils._rare import keep_classes
 from confident_clf.utils._routing import refuse_groups, route_fit_params
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
+from confident_clf.utils._types import SamplesLike
 
 
 class Calibrated(NamedTuple):
@@ -59,7 +60,7 @@ class _Scored(NamedTuple):
 
 
 def calibrate(
-    detector: BaseEstimator, X: ArrayLike, y: ArrayLike | None, params: dict
+    detector: BaseEstimator, X: SamplesLike, y: Any, params: dict
 ) -> Calibrated:
     """Return the fitted estimator, and confidences of rows it was not fitted on."""
     check_method(detector.estimator, detector.method)
@@ -79,7 +80,7 @@ def is_frozen(detector: BaseEstimator) -> bool:
 
 
 def _score_frozen(
-    detector: BaseEstimator, X: ArrayLike, y: ArrayLike | None, params: dict
+    detector: BaseEstimator, X: SamplesLike, y: Any, params: dict
 ) -> _Scored:
     """Score all rows by the frozen estimator."""
     estimator = detector.estimator
@@ -105,7 +106,7 @@ def _score_frozen(
 
 
 def _fit_and_score(
-    detector: BaseEstimator, X: ArrayLike, y: ArrayLike | None, params: dict
+    detector: BaseEstimator, X: SamplesLike, y: Any, params: dict
 ) -> _Scored:
     """Score each held-out row by an estimator fitted without it.
 
@@ -116,11 +117,12 @@ def _fit_and_score(
     if _holds_out_a_share(detector):
         refuse_groups(split_params, detector.cv, "cv=GroupKFold()")
     splits = list(_splitter(detector, y).split(X, y, **split_params))
-    left_out = []
+    left_out: Any = []
     if _holds_out_a_share(detector) and _has_classes(detector, y):
         splits, left_out = _keep_rare(detector, y, *splits[0])
     _check_splits(detector, y, [held_out for _, held_out in splits])
-    confidences, predicted = [], []
+    confidences: list = []
+    predicted: list = []
     for train, held_out in splits:
         is_first = not confidences
         scored = _fit_and_score_split(detector, X, y, params, train, held_out, is_first)
@@ -142,7 +144,7 @@ def _fit_and_score(
 
 def _fit_and_score_split(
     detector: BaseEstimator,
-    X: ArrayLike,
+    X: SamplesLike,
     y: ArrayLike | None,
     params: dict,
     train: np.ndarray,
@@ -159,11 +161,11 @@ def _fit_and_score_split(
     if warns:
         rows = rows_of(X_held_out, np.flatnonzero(known))
         warn_of_inversion(estimator, rows, confidence[known], detector.method)
-    left_out = [] if known.all() else np.ravel(y_held_out)[~known]
+    left_out = np.array([]) if known.all() else np.ravel(y_held_out)[~known]
     return _Scored(estimator, confidence[known], predicted[known], left_out)
 
 
-def _has_classes(detector: BaseEstimator, y: ArrayLike | None) -> bool:
+def _has_classes(detector: BaseEstimator, y: Any) -> bool:
     """Return whether y has one label for each row, which a classifier will learn."""
     if not is_classifier(detector.estimator) or y is None or issparse(y):
         return False
@@ -197,7 +199,7 @@ def _warn_of_left_out(left_out: np.ndarray) -> None:
 
 
 def _score(
-    detector: BaseEstimator, estimator: BaseEstimator, X: ArrayLike
+    detector: BaseEstimator, estimator: BaseEstimator, X: SamplesLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return confidences, and with `per_class` predicted classes, else zeros."""
     confidence = id_confidence(estimator, X, detector.method)

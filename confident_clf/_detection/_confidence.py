@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,18 +12,17 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from confident_clf.scores import LOGIT_SCORES, LogitScore, OODScore, score_logits
-from confident_clf.scores._make_score import SCORES, make_score
+from confident_clf.scores._make_score import SCORES, Method, make_score
 from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._sklearn import BaseSearchCV
-
-Method = str | OODScore | list | None
+from confident_clf.utils._types import SamplesLike
 
 # These need the size of the logits, which probabilities do not keep.
 _SCORES_OF_DECISIONS = {"energy", "max_logit"}
 
 
 def id_confidence(
-    estimator: BaseEstimator, X: ArrayLike, method: Method = None
+    estimator: BaseEstimator, X: SamplesLike, method: Method = None
 ) -> np.ndarray:
     """Return how in-distribution a fitted estimator takes each sample to be, float64.
 
@@ -83,9 +83,7 @@ def _last_to_be_fitted(estimator: BaseEstimator) -> BaseEstimator | None:
     return estimator
 
 
-def unwrap(
-    estimator: BaseEstimator, X: ArrayLike | None = None
-) -> tuple[BaseEstimator, ArrayLike | None]:
+def unwrap(estimator: BaseEstimator, X: Any = None) -> tuple[BaseEstimator, Any]:
     """Return the last step of a pipeline, search or frozen estimator, and X for it.
 
     The steps before it transform X. Leave X out if they are not fitted.

@@ -70,7 +70,7 @@ def check_enough_per_class(counts: dict, target_tpr: float, which: str) -> None:
     `counts` has the number of scores of each class, and `which` says why they belong to
     it: they are "labelled" or "predicted" so.
     """
-    label = min(counts, key=counts.get)
+    label = min(counts, key=counts.__getitem__)
     if conformal_rank(counts[label], target_tpr) < 1:
         needed = n_calibration_needed(target_tpr)
         n_short = sum(conformal_rank(n, target_tpr) < 1 for n in counts.values())

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Everything about samples that one pass of a classifier tells."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from confident_clf._detection._confidence import Method, id_confidence, unwrap
@@ -12,6 +11,7 @@ from confident_clf._detection._conformal import conformal_p_values
 from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._items import opened_for
 from confident_clf.utils._lazy import parts_of
+from confident_clf.utils._types import SamplesLike
 
 
 class Decisions(NamedTuple):
@@ -52,12 +52,12 @@ class Decisions(NamedTuple):
     [0]
     """
 
-    label: np.ndarray | None
+    label: np.ndarray | Any
     accepted: np.ndarray
     p_value: np.ndarray
     ood_score: np.ndarray
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Return the decisions as a table of pandas, which has to be installed.
 
         Returns
@@ -80,7 +80,7 @@ class Decisions(NamedTuple):
 
 
 def confidence_and_labels(
-    estimator: BaseEstimator, X: ArrayLike, method: Method
+    estimator: BaseEstimator, X: SamplesLike, method: Method
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return confidences and predicted classes of a fitted classifier.
 
@@ -92,7 +92,8 @@ def confidence_and_labels(
     parts = list(parts_of(opened_for(last, X)))
     if len(parts) > 1:
         found = [confidence_and_labels(last, part, method) for part in parts]
-        return tuple(map(np.concatenate, zip(*found, strict=True)))
+        confidences, labels = zip(*found, strict=True)
+        return np.concatenate(confidences), np.concatenate(labels)
     (X,) = parts
     if hasattr(last, "_once"):
         last = last._once(X)

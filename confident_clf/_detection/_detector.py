@@ -2,6 +2,7 @@
 """OODDetector: a threshold on a confidence, with a guarantee."""
 
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +13,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from confident_clf._detection._calibration import calibrate, is_frozen
@@ -28,7 +29,7 @@ from confident_clf._detection._decisions import (
     p_values_by_group,
 )
 from confident_clf.scores import OODScore
-from confident_clf.scores._make_score import SCORES
+from confident_clf.scores._make_score import SCORES, Method
 from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._fitted import check_fitted
 from confident_clf.utils._labels import class_index
@@ -40,6 +41,7 @@ from confident_clf.utils._sklearn import (
     StrOptions,
     _fit_context,
 )
+from confident_clf.utils._types import RandomState, SamplesLike
 
 
 class OODDetector(
@@ -181,13 +183,13 @@ class OODDetector(
 
     def __init__(
         self,
-        estimator,
+        estimator: BaseEstimator,
         *,
-        target_tpr=0.95,
-        method=None,
-        cv=0.2,
-        per_class=False,
-        random_state=None,
+        target_tpr: float = 0.95,
+        method: Method = None,
+        cv: Any = 0.2,
+        per_class: bool = False,
+        random_state: RandomState = None,
     ):
         self.estimator = estimator
         self.target_tpr = target_tpr
@@ -201,7 +203,7 @@ class OODDetector(
         # The parameters of estimator are not validated yet.
         prefer_skip_nested_validation=False
     )
-    def fit(self, X, y=None, **params):
+    def fit(self, X: SamplesLike, y: ArrayLike | None = None, **params: Any) -> Self:
         """Fit the estimator and set the threshold.
 
         Parameters
@@ -244,7 +246,7 @@ class OODDetector(
         return self
 
     @usual_errors
-    def predict(self, X, *, fdr=None):
+    def predict(self, X: SamplesLike, *, fdr: float | None = None) -> np.ndarray:
         """Return 1 for samples accepted as in-distribution, -1 for others.
 
         Parameters
@@ -281,7 +283,7 @@ class OODDetector(
             return np.where(self.decision_function(X) >= 0, 1, -1)
         return np.where(discoveries(self.p_value(X), fdr), -1, 1)
 
-    def transform(self, X):
+    def transform(self, X: SamplesLike) -> np.ndarray:
         """Return the paper's label, 1 in-distribution and 0 out, as a feature.
 
         Parameters
@@ -297,7 +299,7 @@ class OODDetector(
         return (self.predict(X) == 1).astype(np.float64)[:, np.newaxis]
 
     @usual_errors
-    def decision_function(self, X):
+    def decision_function(self, X: SamplesLike) -> np.ndarray:
         """Return the confidence, shifted so that the threshold is 0.
 
         Parameters
@@ -314,7 +316,7 @@ class OODDetector(
         return self._above_threshold(*self._scores_and_labels(X, self._has_groups()))
 
     @usual_errors
-    def score_samples(self, X):
+    def score_samples(self, X: SamplesLike) -> np.ndarray:
         """Return the confidence of the estimator.
 
         Parameters
@@ -329,7 +331,7 @@ class OODDetector(
         """
         return self._scores_and_labels(X, with_labels=False)[0]
 
-    def ood_score(self, X):
+    def ood_score(self, X: SamplesLike) -> np.ndarray:
         """Return minus the confidence of the estimator.
 
         Parameters
@@ -345,7 +347,7 @@ class OODDetector(
         return -self.score_samples(X)
 
     @usual_errors
-    def p_value(self, X):
+    def p_value(self, X: SamplesLike) -> np.ndarray:
         """Return the conformal p-value of each sample being in-distribution.
 
         For every alpha, the probability that an in-distribution sample has a p-value of
@@ -368,7 +370,7 @@ class OODDetector(
         return self._p_values(*self._scores_and_labels(X, self._has_groups()))
 
     @usual_errors
-    def decide(self, X):
+    def decide(self, X: SamplesLike) -> Decisions:
         """Return class, decision, p-value and score of each sample, by one pass.
 
         The network of a :class:`ConfidentClassifier`, alone or as the last step of a
@@ -412,42 +414,42 @@ class OODDetector(
         return Decisions(labels, accepted, self._p_values(scores, labels), -scores)
 
     def _scores_and_labels(
-        self, X: ArrayLike, with_labels: bool
+        self, X: SamplesLike, with_labels: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the confidences and, if they are needed, the predicted classes."""
         check_fitted(self, "estimator_")
+        labels = None
         if with_labels:
-            found = confidence_and_labels(self.estimator_, X, self._method)
+            scores, labels = confidence_and_labels(self.estimator_, X, self._method)
         else:
-            found = id_confidence(self.estimator_, X, self._method), None
+            scores = id_confidence(self.estimator_, X, self._method)
         if not hasattr(self.estimator_, "n_features_in_"):
             # Estimators that have it compared X with the samples in fit themselves.
             validate_data(self, X, reset=False, skip_check_array=True)
-        return found
+        return scores, labels
 
     def _has_groups(self) -> bool:
         """Return whether each predicted class has its own threshold."""
         check_fitted(self, "threshold_")
         return np.ndim(self.threshold_) > 0
 
-    def _above_threshold(
-        self, scores: np.ndarray, labels: np.ndarray | None
-    ) -> np.ndarray:
+    def _above_threshold(self, scores: np.ndarray, labels: Any) -> np.ndarray:
         """Return by how much confidences are above their thresholds."""
         # The difference of two floats is 0 only if they are equal, so no sign is lost.
         if not self._has_groups():
             return scores - self.threshold_
-        return scores - self.threshold_[class_index(self.classes_, labels)]
+        return scores - np.asarray(self.threshold_)[class_index(self.classes_, labels)]
 
-    def _p_values(self, scores: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    def _p_values(self, scores: np.ndarray, labels: Any) -> np.ndarray:
         """Return the conformal p-values of confidences."""
+        calibration: Any = self.calibration_scores_
         if not self._has_groups():
-            return conformal_p_values(self.calibration_scores_, scores)
+            return conformal_p_values(calibration, scores)
         index = class_index(self.classes_, labels)
-        return p_values_by_group(self.calibration_scores_, index, scores)
+        return p_values_by_group(calibration, index, scores)
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Classes of the fitted estimator."""
         return self.estimator_.classes_
 
@@ -457,7 +459,7 @@ class OODDetector(
         check_is_fitted(self)
         return 1
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata given to `fit` are routed.
 
         Returns

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The score of any estimator, also where a pipeline hides it."""
 
+import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf._detection._confidence import id_confidence
+from confident_clf.scores._make_score import Method
 from confident_clf.utils._errstate import usual_errors
+from confident_clf.utils._types import SamplesLike
 
 
 @usual_errors
-def ood_score(estimator, X, method=None):
+def ood_score(
+    estimator: BaseEstimator, X: SamplesLike, method: Method = None
+) -> np.ndarray:
     """Return a score that is higher for out-of-distribution samples, of any estimator.
 
     Pipelines and searches of scikit-learn have no ``ood_score``, whatever their last

@@ -2,8 +2,10 @@
 """OpenSetClassifier: a class, or the label for unknown."""
 
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -11,11 +13,13 @@ from sklearn.base import (
     is_classifier,
 )
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from confident_clf._detection._calibration import is_frozen
+from confident_clf._detection._decisions import Decisions
 from confident_clf._detection._detector import OODDetector
+from confident_clf.scores._make_score import Method
 from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._fitted import check_fitted
 from confident_clf.utils._labels import (
@@ -24,7 +28,8 @@ from confident_clf.utils._labels import (
     common_dtype,
     labels_to_learn,
 )
-from confident_clf.utils._sklearn import _fit_context
+from confident_clf.utils._sklearn import _fit_context, available_if
+from confident_clf.utils._types import RandomState, SamplesLike
 
 
 def _has_predict_proba(self) -> bool:
@@ -115,14 +120,14 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator,
+        estimator: BaseEstimator,
         *,
-        target_tpr=0.95,
-        method=None,
-        cv=0.2,
-        unknown_label=-1,
-        per_class=False,
-        random_state=None,
+        target_tpr: float = 0.95,
+        method: Method = None,
+        cv: Any = 0.2,
+        unknown_label: Any = -1,
+        per_class: bool = False,
+        random_state: RandomState = None,
     ):
         self.estimator = estimator
         self.target_tpr = target_tpr
@@ -137,7 +142,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         # The parameters of estimator are not validated yet.
         prefer_skip_nested_validation=False
     )
-    def fit(self, X, y=None, **params):
+    def fit(self, X: SamplesLike, y: ArrayLike | None = None, **params: Any) -> Self:
         """Fit the classifier and set the threshold.
 
         Parameters
@@ -202,7 +207,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return np.array([]) if y is None else labels_to_learn(self.estimator, y)
 
     @usual_errors
-    def predict(self, X):
+    def predict(self, X: SamplesLike) -> np.ndarray:
         """Return the class of each sample, or `unknown_label`.
 
         Parameters
@@ -219,7 +224,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.decide(X).label
 
     @usual_errors
-    def decide(self, X):
+    def decide(self, X: SamplesLike) -> Decisions:
         """Return class, decision, p-value and score of each sample, by one pass.
 
         See :meth:`OODDetector.decide` for what one pass means.
@@ -252,12 +257,14 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         decisions = self.detector_.decide(X)
         dtype = common_dtype(np.asarray(self.classes_), self._unknown_label)
         unknown = np.array(self._unknown_label, dtype=dtype)
-        label = np.where(decisions.accepted, decisions.label.astype(dtype), unknown)
+        label = np.where(
+            decisions.accepted, np.asarray(decisions.label, dtype), unknown
+        )
         return decisions._replace(label=label)
 
     @available_if(_has_predict_proba)
     @usual_errors
-    def predict_proba(self, X):
+    def predict_proba(self, X: SamplesLike) -> np.ndarray:
         """Return the probabilities of the classes, as the classifier gives them.
 
         Parameters
@@ -274,7 +281,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_proba(X)
 
     @usual_errors
-    def score_samples(self, X):
+    def score_samples(self, X: SamplesLike) -> np.ndarray:
         """Return the confidence of the classifier.
 
         Parameters
@@ -290,7 +297,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.detector_.score_samples(X)
 
-    def ood_score(self, X):
+    def ood_score(self, X: SamplesLike) -> np.ndarray:
         """Return minus the confidence of the classifier.
 
         Parameters
@@ -305,7 +312,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         return -self.score_samples(X)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata given to `fit` are routed.
 
         Returns

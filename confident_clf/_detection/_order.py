@@ -3,9 +3,9 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from scipy.stats import mannwhitneyu
 from sklearn.base import BaseEstimator
@@ -22,7 +22,7 @@ _FEWEST_ROWS = 20
 
 
 def warn_of_inversion(
-    estimator: BaseEstimator, X: ArrayLike, confidence: np.ndarray, method: Method
+    estimator: BaseEstimator, X: Any, confidence: np.ndarray, method: Method
 ) -> None:
     """Warn if an estimator is surer of shuffled rows than of the rows themselves.
 

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
 from confident_clf.utils._arrays import like, to_numpy
+from confident_clf.utils._types import SamplesLike
 
 
 def _gaussian(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -26,7 +27,7 @@ def _permuted(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 SYNTHETIC = {"gaussian": _gaussian, "permuted": _permuted, "uniform": _uniform}
 
 
-def synthetic_ood(X: ArrayLike, kind: str) -> ArrayLike:
+def synthetic_ood(X: SamplesLike, kind: str) -> ArrayLike:
     """Return as many out-of-distribution samples as X has; a frame gives a frame.
 
     Each feature, or each pixel of images, is drawn independently of the others, always

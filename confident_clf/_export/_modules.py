@@ -22,6 +22,10 @@ from confident_clf.utils._tensors import as_float
 class DecisionModule(nn.Module):
     """The threshold and the calibration scores of a detector, for each group."""
 
+    table: Tensor
+    sizes: Tensor
+    thresholds: Tensor
+
     def __init__(self, detector: OODDetector):
         super().__init__()
         groups = detector.calibration_scores_
@@ -53,6 +57,8 @@ class EstimatorModule(nn.Module):
     `classes` are the labels of the classifier, as a list, and `input_dtype` and
     `input_shape` are the dtype and the shape of one sample, as the estimator takes it.
     """
+
+    labels: Tensor
 
     def __init__(self, parts: Parts):
         super().__init__()

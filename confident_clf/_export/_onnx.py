@@ -3,6 +3,7 @@
 
 import json
 import warnings
+from typing import Any
 
 import torch
 from torch.export import Dim
@@ -38,7 +39,7 @@ def onnx_model(module: EstimatorModule) -> bytes:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about its own code
             outputs = list(module(x))
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 module,
                 (x,),
                 input_names=["X"],

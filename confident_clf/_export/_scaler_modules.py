@@ -17,6 +17,9 @@ from torch import Tensor, nn
 class ScalerModule(nn.Module):
     """Compute ``(x - center) / scale``, and clip it."""
 
+    center: Tensor
+    scale: Tensor
+
     def __init__(self, center, scale, limits: tuple[float, float] | None = None):
         super().__init__()
         self.register_buffer("center", torch.tensor(center, dtype=torch.float64))

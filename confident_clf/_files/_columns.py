@@ -81,7 +81,7 @@ def _unfitted(step: ColumnTransformer) -> Iterator[str]:
 
 def _fitted(step: ColumnTransformer) -> Iterator[str]:
     """Check what was learned against what was given."""
-    found = getattr(step, "transformers_", None)
+    found: Any = getattr(step, "transformers_", None)
     if type(found) is not list or type(getattr(step, "n_features_in_", 0)) is not int:
         yield "it lacks transformers_"
     names, given = [name for name, _, _ in found], [n for n, _, _ in step.transformers]
@@ -133,8 +133,8 @@ def _has_twins(step: ColumnTransformer) -> bool:
     With a few such objects inside of each other, a small file would have an output of
     any number of columns.
     """
-    seen: set[int] = set()
-    return any(id(part) in seen or seen.add(id(part)) for part in _parts(step))
+    numbers = [id(part) for part in _parts(step)]
+    return len(set(numbers)) < len(numbers)
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -160,7 +160,7 @@ def _output(step: ColumnTransformer) -> Iterator[str]:
         return  # scikit-learn learns nothing more then
     if not isinstance(getattr(step, "sparse_output_", None), bool | np.bool_):
         yield "sparse_output_ is not True or False"
-    slices = getattr(step, "output_indices_", None)
+    slices: Any = getattr(step, "output_indices_", None)
     names = {name for name, _, _ in step.transformers} | {"remainder"}
     if type(slices) is not dict or set(slices) != names:
         yield "output_indices_ does not fit transformers_"

@@ -129,5 +129,5 @@ def _checksum(text: str, tensors: dict[str, Tensor]) -> str:
     digest = sha256(text.encode("ascii", "replace"))
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

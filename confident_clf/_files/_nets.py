@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,8 +23,6 @@ from torch import nn
 from confident_clf._classifier import ConfidentClassifier
 from confident_clf._files._values import (
     CannotKeep,
-    ValueReader,
-    ValueWriter,
     kind_of,
 )
 from confident_clf._networks._build import ClassifierFactory
@@ -41,6 +40,9 @@ from confident_clf.utils._tensors import move_learned
 from confident_clf.utils._torch import MODULE_INTERNALS
 from confident_clf.utils._units import PixelRange
 
+if TYPE_CHECKING:  # they import this file
+    from confident_clf._files._objects import Reader, Writer
+
 _LEARNED = ("classes_", "n_features_in_", "feature_names_in_", "input_shape_")
 _MAX_SIDE = 2**24
 _MAX_EPOCHS = 10**6
@@ -48,7 +50,7 @@ _MAX_EPOCHS = 10**6
 _NOT_IN_FILES = MODULE_INTERNALS | {"device"}
 
 
-def classifier_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
+def classifier_state(writer: "Writer", clf: ConfidentClassifier) -> dict:
     """Return what a classifier has learned, for JSON; {} if it is not fitted."""
     if not hasattr(clf, "net_"):
         return {}
@@ -82,9 +84,7 @@ def classifier_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
     return state
 
 
-def restore_classifier(
-    reader: ValueReader, clf: ConfidentClassifier, state: dict
-) -> None:
+def restore_classifier(reader: "Reader", clf: ConfidentClassifier, state: dict) -> None:
     """Set what a classifier with valid parameters had learned."""
     if not state:
         return
@@ -121,9 +121,7 @@ def _check_samples(clf: ConfidentClassifier) -> None:
         raise ValueError("n_features_in_ does not fit the shape of a sample")
 
 
-def _restore_net(
-    reader: ValueReader, clf: ConfidentClassifier, state: dict
-) -> JointNet:
+def _restore_net(reader: "Reader", clf: ConfidentClassifier, state: dict) -> JointNet:
     """Return the net: its networks as they were, its optimizers new."""
     # What the file does not hold comes from the parameters, which the user gave.
     module = clf.module
@@ -172,7 +170,7 @@ def _rates(rates: dict) -> dict[str, float]:
     return rates
 
 
-def _score_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
+def _score_state(writer: "Writer", clf: ConfidentClassifier) -> dict:
     """Return the fitted score; if its class is the user's, its attributes only."""
     node = writer.attempt(clf.method_, "method")
     if node:
@@ -185,23 +183,22 @@ def _score_state(writer: ValueWriter, clf: ConfidentClassifier) -> dict:
     return {"attributes": writer.attributes(clf.method_, "method")}
 
 
-def _restore_score(
-    reader: ValueReader, clf: ConfidentClassifier, state: dict
-) -> OODScore:
+def _restore_score(reader: "Reader", clf: ConfidentClassifier, state: dict) -> OODScore:
     """Return the fitted score."""
     if "kept" in state:
         score = reader.decode(state["kept"], "method")
-        named = make_score(clf.method) if isinstance(clf.method, str) else None
-        if type(score) is type(named):
-            # The name had other defaults when the file was written.
-            score.set_params(**named.get_params(deep=False))
+        if isinstance(clf.method, str):
+            named = make_score(clf.method)
+            if type(score) is type(named):
+                # The name had other defaults when the file was written.
+                score.set_params(**named.get_params(deep=False))
     else:
         score = clone(make_score(clf.method))
         reader.set_attributes(score, state["attributes"], "method")
     return make_score(score)
 
 
-def _network_state(writer: ValueWriter, network: nn.Module) -> dict:
+def _network_state(writer: "Writer", network: nn.Module) -> dict:
     """Return the names of a network's tensors, and which have the channels last."""
     tensors = network.state_dict()
     for name, tensor in tensors.items():
@@ -221,13 +218,13 @@ def _has_channels_last(tensor: torch.Tensor) -> bool:
     return shape.stride() != tensor.stride()
 
 
-def _tensors(reader: ValueReader, state: dict) -> dict[str, torch.Tensor]:
+def _tensors(reader: "Reader", state: dict) -> dict[str, torch.Tensor]:
     """Return the tensors of a network, by their names there."""
     return {str(name): reader.take(key) for name, key in state["tensors"].items()}
 
 
 def _check_size(
-    reader: ValueReader,
+    reader: "Reader",
     build: Callable[[], nn.Module],
     tensors: dict[str, torch.Tensor],
     role: str,
@@ -272,7 +269,7 @@ def _set_tensors(network: nn.Module, tensors: dict, state: dict, role: str) -> N
         parameter.data = layout.copy_(parameter.data)
 
 
-def _source_state(writer: ValueWriter, source: OODSource) -> dict:
+def _source_state(writer: "Writer", source: OODSource) -> dict:
     """Return what a source, and each source inside it, has learned."""
     parts = source.parts()
     return {
@@ -281,7 +278,7 @@ def _source_state(writer: ValueWriter, source: OODSource) -> dict:
     }
 
 
-def _part_state(writer: ValueWriter, part: OODSource) -> dict:
+def _part_state(writer: "Writer", part: OODSource) -> dict:
     """Return what one source has learned, without its tensors."""
     params = part.get_params(deep=False)
     attributes = {
@@ -300,7 +297,7 @@ def _part_state(writer: ValueWriter, part: OODSource) -> dict:
 
 
 def _restore_source(
-    reader: ValueReader, source: OODSource, state: dict, shape: tuple
+    reader: "Reader", source: OODSource, state: dict, shape: tuple
 ) -> None:
     """Set what a source had learned."""
     tensors = _tensors(reader, state["network"])
@@ -328,7 +325,7 @@ def _with_networks(source: OODSource, shape: tuple, device) -> OODSource:
 
 
 def _restore_part(
-    reader: ValueReader, part: OODSource, state: dict, prefix: str, tensors: dict
+    reader: "Reader", part: OODSource, state: dict, prefix: str, tensors: dict
 ) -> None:
     """Set the attributes of one source, and make room for its buffers."""
     part.device = reader.device

@@ -105,9 +105,13 @@ class Writer(ValueWriter):
         try:
             return {"kept": self.encode(value, name)}
         except CannotKeep:
-            for collected, n in ((self.tensors, n_tensors), (self._seen, n_seen)):
-                for key in list(collected)[n:]:
-                    del collected[key]
+            collected: tuple[tuple[dict, int], ...] = (
+                (self.tensors, n_tensors),
+                (self._seen, n_seen),
+            )
+            for kept, n in collected:
+                for key in list(kept)[n:]:
+                    del kept[key]
             return {}
 
     def encode_other(self, value: Any, name: str) -> dict:
@@ -136,7 +140,7 @@ class Writer(ValueWriter):
             raise CannotKeep(f"{path or 'the estimator'} is a {problem}")
         self._n_columns = _columns_so_far(self._n_columns, value)
         self._seen[id(value)] = len(self._seen)
-        node = {"object": type(value).__name__}
+        node: dict[str, Any] = {"object": type(value).__name__}
         node["params"] = {
             name: self._encode_param(value, name, param, path)
             for name, param in _params_to_keep(value).items()
@@ -245,8 +249,6 @@ class Reader(ValueReader):
         super().__init__(tensors)
         self.given = given
         self.device_param = device_param
-        # The device of the classifier that is being read.
-        self.device: torch.device | None = None
         self._objects_seen: list[BaseEstimator | None] = []
         self._n_columns = 0
 

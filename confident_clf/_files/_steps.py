@@ -134,7 +134,7 @@ def _encoder(step: BaseEstimator, fitted: bool) -> Iterator[str]:
         yield "dtype is not a dtype of numbers. Use one, such as numpy.float64"
     if not fitted:
         return
-    categories = getattr(step, "categories_", None)
+    categories: Any = getattr(step, "categories_", None)
     if type(categories) is not list or not categories:
         yield "categories_ is not a list of arrays"
     if len(categories) != getattr(step, "n_features_in_", None):
@@ -176,8 +176,8 @@ def _infrequent(step: BaseEstimator, categories: list) -> Iterator[str]:
     enabled = getattr(step, "_infrequent_enabled", None)
     if type(enabled) is not bool:
         yield "_infrequent_enabled is not True or False"
-    grouped = getattr(step, "_infrequent_indices", None)
-    codes = getattr(step, "_default_to_infrequent_mappings", None)
+    grouped: Any = getattr(step, "_infrequent_indices", None)
+    codes: Any = getattr(step, "_default_to_infrequent_mappings", None)
     if not enabled:
         if grouped is not None or codes is not None:
             yield "it has infrequent categories that it does not use"
@@ -283,7 +283,7 @@ def _text(step: CountVectorizer, fitted: bool) -> Iterator[str]:
         yield "vocabulary is not a list or a dict. Pass a list of terms"
     if not fitted:
         return
-    terms = getattr(step, "vocabulary_", None)
+    terms: Any = getattr(step, "vocabulary_", None)
     if type(terms) is not dict or not terms or not _are_strings(terms):
         yield "vocabulary_ does not have terms that are strings"
     if sorted(terms.values()) != list(range(len(terms))):
@@ -333,8 +333,9 @@ def _tfidf(step: TfidfVectorizer, fitted: bool) -> Iterator[str]:
 def _idf(step: TfidfTransformer, fitted: bool) -> Iterator[str]:
     """Check the weights of terms."""
     if fitted and (step.use_idf or hasattr(step, "idf_")):
-        idf, n = getattr(step, "idf_", None), getattr(step, "n_features_in_", None)
-        if not _is_vector(idf, "f") or len(idf) != n:
+        idf: Any = getattr(step, "idf_", None)
+        n_terms = getattr(step, "n_features_in_", None)
+        if not _is_vector(idf, "f") or len(idf) != n_terms:
             yield "idf_ does not have one weight for each term"
 
 
@@ -363,7 +364,7 @@ def _svd(step: TruncatedSVD, fitted: bool) -> Iterator[str]:
     """Check the components."""
     if not fitted:
         return
-    components = getattr(step, "components_", None)
+    components: Any = getattr(step, "components_", None)
     is_matrix = type(components) is np.ndarray and components.ndim == 2
     if not is_matrix or components.dtype.kind != "f":
         yield "components_ is not a matrix"
@@ -377,7 +378,8 @@ def _indicator(step: MissingIndicator, fitted: bool) -> Iterator[str]:
     """Check the columns that had missing values."""
     if not fitted:
         return
-    columns, n = getattr(step, "features_", None), getattr(step, "_n_features", None)
+    columns: Any = getattr(step, "features_", None)
+    n: Any = getattr(step, "_n_features", None)
     if type(n) is not int or not _is_vector(columns, "iu"):
         yield "features_ are not indices of columns"
     if not all(_is_index(column, n) for column in columns):

@@ -4,13 +4,13 @@
 import io
 import os
 import stat
-from typing import BinaryIO
+from typing import IO, Any
 from uuid import uuid4
 
 # Reading more at once would take the memory for it, whatever the file holds.
 _PART = 2**20
 
-Target = str | os.PathLike | BinaryIO
+Target = str | os.PathLike | IO[bytes]
 
 
 def check_target(file: Target, method: str) -> None:
@@ -43,7 +43,7 @@ def write(file: Target, data: bytes) -> None:
             os.remove(unfinished)
 
 
-def _write_all(file: BinaryIO, data: bytes) -> None:
+def _write_all(file: Any, data: bytes) -> None:
     """Write to an open file; one without a buffer may take a part at a time."""
     rest = memoryview(data)
     while rest:
@@ -71,7 +71,7 @@ def read(file: Target, max_size: int) -> bytes:
         return opened.read(size)
 
 
-def _read_all(file: BinaryIO, max_size: int) -> bytes:
+def _read_all(file: Any, max_size: int) -> bytes:
     """Return the rest of an open file; one without a buffer may give parts."""
     parts, size = [], 0
     while part := file.read(min(_PART, max_size + 1 - size)):

@@ -9,7 +9,7 @@ def pack(vocabulary: dict[str, int]) -> list[np.ndarray]:
 
     A text may have half a surrogate pair, which plain UTF-8 cannot express.
     """
-    terms = sorted(vocabulary, key=vocabulary.get)
+    terms = sorted(vocabulary, key=vocabulary.__getitem__)
     text = "".join(terms).encode("utf-8", "surrogatepass")
     lengths = np.array([len(term) for term in terms], dtype=np.int32)
     return [np.frombuffer(text, dtype=np.uint8), lengths]
@@ -17,10 +17,10 @@ def pack(vocabulary: dict[str, int]) -> list[np.ndarray]:
 
 def unpack(parts: list[np.ndarray], name: str) -> dict[str, int]:
     """Return the vocabulary: terms are numbered in their order, each once."""
-    text, lengths = parts
-    if text.dtype != np.uint8 or lengths.dtype != np.int32 or lengths.ndim != 1:
+    encoded, lengths = parts
+    if encoded.dtype != np.uint8 or lengths.dtype != np.int32 or lengths.ndim != 1:
         raise ValueError(f"{name} does not hold terms")
-    text = text.tobytes().decode("utf-8", "surrogatepass")
+    text = encoded.tobytes().decode("utf-8", "surrogatepass")
     if (lengths < 0).any() or lengths.sum(dtype=np.int64) != len(text):
         raise ValueError(f"{name} has terms that do not fit their lengths")
     ends = np.cumsum(lengths, dtype=np.int64).tolist()

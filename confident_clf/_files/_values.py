@@ -6,6 +6,7 @@ names its kind: ``{"tuple": [1, 2]}`` is (1, 2).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ _MAX_STRINGS = 2**24
 _SIGNED = {"uint16": "int16", "uint32": "int32", "uint64": "int64"}
 _SCALARS = (bool, int, float, str, type(None))
 # The types that parameters called dtype may have, by name.
-_TYPES = {
+_TYPES: dict[str, type] = {
     each.__name__: each
     for each in (
         *(bool, float, int, object, str, np.bool_, np.floating, np.integer, np.number),
@@ -71,7 +72,7 @@ class ValueWriter:
             return {"tensor": [self.add(value, name), on_device]}
         if isinstance(value, np.dtype) and value.kind in "biufO":
             return {"dtype": value.name}
-        if isinstance(value, type) and _TYPES.get(value.__name__) is value:
+        if isinstance(value, type) and value in _TYPES.values():
             return {"type": value.__name__}
         if kind is slice:
             return {"slice": self.encode([value.start, value.stop, value.step], name)}
@@ -124,6 +125,7 @@ class ValueReader:
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         self.tensors = dict(tensors)
+        self.device = torch.device("cpu")  # of the classifier that is being read
         self._depth = 0
 
     def decode(self, node: Any, name: str) -> Any:
@@ -142,7 +144,7 @@ class ValueReader:
 
     def _decode_tagged(self, node: dict, name: str) -> Any:
         """Return the value of a dict whose key names its kind."""
-        forms = {
+        forms: dict[str, Callable] = {
             "float": self._float,
             "tuple": self._tuple,
             "dict": self._dict,

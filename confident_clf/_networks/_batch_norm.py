@@ -3,6 +3,7 @@
 
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ def statistics_of_first(network: nn.Module, n: int, n_all: int):
             del layer.forward
 
 
-def _normalize(layer: nn.Module, n: int, n_all: int, x: Tensor) -> Tensor:
+def _normalize(layer: Any, n: int, n_all: int, x: Tensor) -> Tensor:
     """Return the layer's output on `x` by the statistics of its first samples."""
     if len(x) != n_all:  # this layer does not see one item per sample
         return type(layer).forward(layer, x)

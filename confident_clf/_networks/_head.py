@@ -53,7 +53,7 @@ def recorded_linears(network: nn.Module):
         if torch.compiler.is_compiling() or get_ident() == thread:
             calls.append((layer, args[0], output))
 
-    layers = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    layers: list[nn.Module] = [m for m in network.modules() if isinstance(m, nn.Linear)]
     if isinstance(network, WrappedNetwork) and network.head is not None:
         layers = [network.network.get_submodule(network.head)]
     handles = [layer.register_forward_hook(record) for layer in layers]
@@ -109,10 +109,12 @@ def weight_and_bias(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | Non
     In the order of the network's outputs. Raises ValueError as `last_linear`.
     """
     layer = last_linear(network, x)
-    parts = [None if p is None else p.detach() for p in (layer.weight, layer.bias)]
+    weight = layer.weight.detach()
+    bias = None if layer.bias is None else layer.bias.detach()
     if isinstance(network, WrappedNetwork) and network.order is not None:
-        parts = [None if part is None else part[network.order] for part in parts]
-    return tuple(parts)
+        weight = weight[network.order]
+        bias = None if bias is None else bias[network.order]
+    return weight, bias
 
 
 def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
@@ -132,8 +134,7 @@ def last_linear(network: nn.Module, x: Tensor) -> nn.Linear:
 
 def _logits_layer(network: nn.Module, x: Tensor) -> nn.Linear | None:
     """Return the linear layer on vectors whose output is the network's, if any."""
-    wrapped = isinstance(network, WrappedNetwork)
-    forward = network.in_own_order if wrapped else network
+    forward = network.in_own_order if isinstance(network, WrappedNetwork) else network
     with recorded_linears(network) as calls:
         logits = forward(x.clone())  # the network may work in place
     layer, features, output = calls[-1] if calls else (None, x, None)

@@ -144,7 +144,7 @@ def sizes_for(
     None means the usual size. A network is tried once; more training changes nothing,
     as sizes depend on shapes and not on weights.
     """
-    n, *input_shape = shape
+    n, input_shape = shape[0], shape[1:]
     found = _found.setdefault(network, {})
     key = (*environment(device), *input_shape)
     if key in found:
@@ -153,7 +153,7 @@ def sizes_for(
     if n == usual or (n > usual and max(_other_sizes(input_shape)) <= usual):
         return None  # nothing could be saved but a part of the last batch
     try:
-        found[key] = sizes_that_round_alike(results, tuple(input_shape), device)
+        found[key] = sizes_that_round_alike(results, input_shape, device)
     except torch.cuda.OutOfMemoryError:
         found[key] = None  # the usual batch is halved until it fits
     return found[key]

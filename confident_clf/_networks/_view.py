@@ -70,10 +70,10 @@ class NetworkView:
         with self.net.inference(), torch.inference_mode():
             x = as_float(as_tensor(X).to(self.net.device))
             weight, bias = weight_and_bias(self._module, x)
-        weight = weight.cpu().numpy().astype(np.float64)
         if bias is None:
-            return weight, np.zeros(len(weight))
-        return weight, bias.cpu().numpy().astype(np.float64)
+            bias = torch.zeros(len(weight))
+        weight, bias = weight.cpu(), bias.cpu()
+        return weight.numpy().astype(np.float64), bias.numpy().astype(np.float64)
 
     def gradient(self, X: np.ndarray, weights: Callable) -> np.ndarray:
         """Return the gradient of the sum of each sample's outputs times its weights.

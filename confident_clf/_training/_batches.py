@@ -144,10 +144,10 @@ class EpochMeans:
     def means(self) -> dict[str, float]:
         """Return the mean of each loss, over all processes that train together."""
         sizes = torch.tensor(self.sizes, dtype=torch.float64)
-        totals = [
+        sums = [
             self.values(name).cpu().double() @ sizes  # MPS has no float64
             for name in self.names()
         ]
-        totals = ranks_together().sum(torch.stack([*totals, sizes.sum()]))
+        totals = ranks_together().sum(torch.stack([*sums, sizes.sum()]))
         means = (totals[:-1] / totals[-1]).tolist()
         return dict(zip(self.names(), means, strict=True))

@@ -57,7 +57,7 @@ def deepcopied(estimator, memo: dict):
     memo |= shared_parts(estimator.callbacks)
     # scikit-learn's clone shares its callbacks, too.
     memo |= {id(callback): callback for callback in vars(estimator).get(_SET, [])}
-    memo[id(estimator)] = twin = type(estimator).__new__(type(estimator))
+    memo[id(estimator)] = twin = object.__new__(type(estimator))
     vars(twin).update(deepcopy(vars(estimator), memo))
     return twin
 

@@ -60,7 +60,7 @@ def compiled(net):
     compiled anew for every batch, so it is left alone.
     """
     options, classifier, source = net.dynamo, net.module_, net.source and net.source_
-    networks = []
+    networks: list[nn.Module] = []
     if options is not None:
         needs_hooks = source is not None and source.makes_features
         if source is None or not (batch_norms(classifier) or needs_hooks):
@@ -75,7 +75,7 @@ def compiled(net):
             if networks:  # the compiler reads the gradient of samples that have none
                 warnings.filterwarnings("ignore", message=r"The \.grad attribute of a")
             for network in networks:
-                network.compile(**options)
+                network.compile(**(options or {}))
             yield networks
     finally:
         for network in networks:

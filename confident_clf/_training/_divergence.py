@@ -3,6 +3,7 @@
 
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,13 @@ class DivergenceError(FloatingPointError):
     classifier 1
     """
 
-    def __init__(self, player, loss=None, epoch=None, batch=None):
+    def __init__(
+        self,
+        player: str,
+        loss: float | None = None,
+        epoch: int | None = None,
+        batch: int | None = None,
+    ):
         super().__init__(player, loss, epoch, batch)
         self.player = player
         self.loss = loss
@@ -78,7 +85,7 @@ class DivergenceError(FloatingPointError):
 
 
 def refuse_non_finite(
-    player: str, loss: Tensor, parameters: list[Tensor], optimizer: Optimizer
+    player: str, loss: Tensor, parameters: list[Tensor], optimizer: Any
 ) -> None:
     """Keep gradients that are not finite out of the weights.
 
@@ -140,7 +147,7 @@ def located(epoch: int, optimizers: list[Optimizer]):
 
 
 def _raise_if_stopped(
-    position: SimpleNamespace, optimizers: list[Optimizer], before: list[int]
+    position: SimpleNamespace, optimizers: list[Any], before: list[int]
 ) -> None:
     """Raise DivergenceError if a flag on a GPU has stopped an optimizer."""
     stopped = [
@@ -158,7 +165,7 @@ def _raise_if_stopped(
 def _n_steps_done(optimizer: Optimizer) -> int:
     """Return how many steps Adam has made, without those that a flag has stopped."""
     states = iter(optimizer.state.values())
-    return int(next(states, {}).get("step", 0))
+    return int(next(states, {"step": 0}).get("step", 0))
 
 
 def check_weights(player: str, network: nn.Module) -> None:

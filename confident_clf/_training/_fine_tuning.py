@@ -32,11 +32,11 @@ def rates_of_parts(network: nn.Module, head: str, backbone_lr) -> dict[str, floa
         return {n: float(backbone_lr) for n in names if not n.startswith(f"{head}.")}
     # The user knows the names of the network inside.
     prefix = "network." if isinstance(network, WrappedNetwork) else ""
-    rates = {}
+    rates: dict[str, float] = {}
     # The rate of the longest name, the smallest part, comes last and counts.
     for part in sorted(backbone_lr, key=lambda part: len(str(part))):
         rate = backbone_lr[part]
-        if not isinstance(rate, Real) or not 0 <= rate < math.inf:
+        if not isinstance(rate, Real) or not 0 <= float(rate) < math.inf:
             raise ValueError(
                 f"backbone_lr gives {part!r} the rate {rate!r}; it must be a finite "
                 "number of at least 0."
@@ -74,7 +74,7 @@ def in_groups(named_parameters, rates: dict[str, float]) -> list[dict]:
 
     "own_lr" remembers the rate of a group that has one.
     """
-    groups = {}
+    groups: dict[float | None, list] = {}
     for name, weight in named_parameters:
         groups.setdefault(rates.get(name), []).append(weight)
     return [

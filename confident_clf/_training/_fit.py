@@ -63,7 +63,7 @@ def train(
     prepare_source(net, x, x_ood, resumes=_has_state(checkpoints))
     ranks.start_alike(torch.device(net.device), net.module_, source)
     data = Samples(*resident(tensors, net.device))
-    held_out = valid and Samples(*resident(valid, net.device))
+    held_out = None if valid is None else Samples(*resident(valid, net.device))
     run = Run(net, data, held_out, epochs, lr_schedule, checkpoints)
     try:
         with (
@@ -150,7 +150,8 @@ class Run:
         optimizers = net.optimizers_in_order()
         self.rates = ScheduledRates(lr_schedule, optimizers, n_steps)
         self.checkpoints = checkpoints
-        self.kept = None  # number of epochs, weights of classifier and source
+        # Number of epochs, weights of classifier and source.
+        self.kept: tuple[int, tuple[dict, dict | None]] | None = None
 
     def train_epochs(self, n_epochs: int) -> None:
         """Train for some epochs; each is finished once its weights are kept."""
@@ -166,8 +167,9 @@ class Run:
         net.notify("on_epoch_begin", **self.datasets)
         with warm_up(net, len(net.history) - 1):
             figures = self._train_epoch()
-        if self.datasets["dataset_valid"]:
-            self._validate()
+        held_out = self.datasets["dataset_valid"]
+        if held_out:
+            self._validate(held_out)
         self._record(figures)
         advance(net.history[-1])
         net.notify("on_epoch_end", **self.datasets)
@@ -200,10 +202,10 @@ class Run:
         figures = {} if net.source is None else net.source_.end_epoch()
         return players.means() | figures
 
-    def _validate(self) -> None:
+    def _validate(self, held_out: Samples) -> None:
         """Record the loss on the held-out samples."""
         # In order: no random numbers are drawn, so they do not change the training.
-        batches = self.datasets["dataset_valid"].batches(int(self.net.batch_size))
+        batches = held_out.batches(int(self.net.batch_size))
         losses = self._each_batch(batches, self.net.validation_step, False)
         self._record_losses("valid", losses)
 

@@ -2,6 +2,7 @@
 """One step of gradient descent for one player."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,6 +72,8 @@ class _ShortStep:
     For a small network on the CPU that work takes longer than the kernel.
     """
 
+    state: Any
+
     def step(self, closure=None):
         """Make a step, equal to torch's to the bit."""
         calls = [self._arguments(group) for group in self.param_groups]
@@ -85,7 +88,7 @@ class _ShortStep:
 
     # torch would wrap the method to report to its profiler, which takes as long as the
     # rest of the step.
-    step.hooked = True
+    step.__dict__["hooked"] = True
 
     def _arguments(self, group: dict):
         """Return the kernel's arguments for a group, or None if torch must step."""

@@ -65,7 +65,7 @@ class Ranks(Alone):
         digest = hashlib.blake2b(repr(tuple(x.shape)).encode())
         for tensor in (few, *others):
             digest.update(tensor.contiguous().cpu().numpy().tobytes())
-        digests = [None] * self.size
+        digests = [""] * self.size
         dist.all_gather_object(digests, digest.hexdigest())
         if len(set(digests)) > 1:
             raise ValueError(

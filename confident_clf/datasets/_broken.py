@@ -2,6 +2,7 @@
 """Rows and images that are broken, as sensors, spreadsheets and lenses break them."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array
 
 from confident_clf.datasets._broken_images import ways_to_break_images
@@ -11,7 +12,13 @@ from confident_clf.datasets._broken_rows import (
 )
 
 
-def broken(X, kind="all", *, reference=None, random_state=None):
+def broken(
+    X: ArrayLike,
+    kind: str | list[str] = "all",
+    *,
+    reference: ArrayLike | None = None,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> Bunch:
     """Break rows or images in ways that happen in practice.
 
     Each way makes one unknown set out of X. Samples that did not change are left out.
@@ -54,8 +61,8 @@ def broken(X, kind="all", *, reference=None, random_state=None):
     >>> sets = broken(wine.X_test, ["x 1000", "swapped"], random_state=0)
     >>> {name: X.shape for name, X in sets.X_ood.items()}
     {'x 1000': (33, 13), 'swapped': (33, 13)}
-    >>> sets.changed["swapped"].sum()
-    np.int64(33)
+    >>> int(sets.changed["swapped"].sum())
+    33
     """
     rng = _generator(random_state)
     if hasattr(X, "iloc"):

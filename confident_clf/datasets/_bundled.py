@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tables that come with scikit-learn, with classes held out."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.utils import Bunch
 
@@ -8,8 +11,12 @@ from confident_clf.datasets._held_out import hold_out
 
 
 def load_digits_ood(
-    *, unknown=(5, 6, 7, 8, 9), images=False, test_size=0.25, random_state=None
-):
+    *,
+    unknown: int | Sequence[int] = (5, 6, 7, 8, 9),
+    images: bool = False,
+    test_size: float | int = 0.25,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Load scikit-learn's digits, some of them as unknown.
 
     1,797 images of 8x8 pixels, scaled to [0, 1].
@@ -52,7 +59,13 @@ def load_digits_ood(
     return hold_out(X / 16, table.target, names, unknown, test_size, random_state)
 
 
-def load_iris_ood(*, unknown=2, as_frame=False, test_size=0.25, random_state=None):
+def load_iris_ood(
+    *,
+    unknown: int | Sequence[int] = 2,
+    as_frame: bool = False,
+    test_size: float | int = 0.25,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Load scikit-learn's iris flowers, one class of them as unknown.
 
     150 rows of four lengths in cm. Class 2 (virginica) is close to class 1.
@@ -92,7 +105,13 @@ def load_iris_ood(*, unknown=2, as_frame=False, test_size=0.25, random_state=Non
     return _table(load_iris, unknown, as_frame, test_size, random_state)
 
 
-def load_wine_ood(*, unknown=2, as_frame=False, test_size=0.25, random_state=None):
+def load_wine_ood(
+    *,
+    unknown: int | Sequence[int] = 2,
+    as_frame: bool = False,
+    test_size: float | int = 0.25,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Load scikit-learn's wines, one class of them as unknown.
 
     178 rows of 13 measurements in very different units, so scale them.

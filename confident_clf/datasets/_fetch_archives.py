@@ -3,6 +3,7 @@
 
 import tarfile
 import zipfile
+from os import PathLike
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,7 +26,12 @@ LSUN = File(
 )
 
 
-def fetch_tiny_imagenet(*, subset="train", data_home=None, download_if_missing=True):
+def fetch_tiny_imagenet(
+    *,
+    subset: str = "train",
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
     """Fetch Tiny ImageNet: small photographs of 200 classes.
 
     100,000 images to train on, 10,000 to validate on and 10,000 to test on, 64x64
@@ -87,7 +93,9 @@ def fetch_tiny_imagenet(*, subset="train", data_home=None, download_if_missing=T
     return bunch
 
 
-def fetch_lsun(*, data_home=None, download_if_missing=True):
+def fetch_lsun(
+    *, data_home: str | PathLike | None = None, download_if_missing: bool = True
+) -> Bunch:
     """Fetch LSUN (resize): scenes, a common set of unknown images.
 
     The 10,000 test images of LSUN in 32x32 pixels in colour, as the authors of ODIN

@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Any table of OpenML, with classes held out."""
 
+from os import PathLike
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
 from sklearn.datasets import fetch_openml, get_data_home
+from sklearn.utils import Bunch
 from sklearn.utils.multiclass import type_of_target
 
 from confident_clf.datasets._held_out import hold_out
 
 
 def fetch_openml_ood(
-    name=None,
+    name: str | None = None,
     *,
-    unknown,
-    data_id=None,
-    version="active",
-    target_column="default-target",
-    as_frame="auto",
-    parser="auto",
-    test_size=0.25,
-    random_state=None,
-    data_home=None,
-):
+    unknown: Any,
+    data_id: int | None = None,
+    version: int | str = "active",
+    target_column: str = "default-target",
+    as_frame: bool | str = "auto",
+    parser: str = "auto",
+    test_size: float | int = 0.25,
+    random_state: int | np.random.RandomState | None = None,
+    data_home: str | PathLike | None = None,
+) -> Bunch:
     """Fetch a table of OpenML, some of its classes as unknown.
 
     Parameters

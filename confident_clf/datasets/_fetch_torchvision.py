@@ -2,6 +2,7 @@
 """Public image sets that torchvision reads, as arrays."""
 
 from contextlib import suppress
+from os import PathLike
 
 import numpy as np
 from sklearn.datasets import get_data_home
@@ -19,7 +20,12 @@ TEXTURES = File(
 )
 
 
-def fetch_cifar10(*, subset="train", data_home=None, download_if_missing=True):
+def fetch_cifar10(
+    *,
+    subset: str = "train",
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
     """Fetch CIFAR-10: small photographs of ten classes.
 
     50,000 images to train on and 10,000 to test on, 32x32 pixels in colour; a download
@@ -67,7 +73,12 @@ def fetch_cifar10(*, subset="train", data_home=None, download_if_missing=True):
     return _cifar("CIFAR-10", CIFAR10, subset, data_home, download_if_missing)
 
 
-def fetch_cifar100(*, subset="train", data_home=None, download_if_missing=True):
+def fetch_cifar100(
+    *,
+    subset: str = "train",
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
     """Fetch CIFAR-100: small photographs of a hundred classes.
 
     50,000 images to train on and 10,000 to test on, 32x32 pixels in colour; a download
@@ -103,7 +114,12 @@ def fetch_cifar100(*, subset="train", data_home=None, download_if_missing=True):
     return _cifar("CIFAR-100", CIFAR100, subset, data_home, download_if_missing)
 
 
-def fetch_svhn(*, subset="train", data_home=None, download_if_missing=True):
+def fetch_svhn(
+    *,
+    subset: str = "train",
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
     """Fetch SVHN: digits of house numbers in street views.
 
     73,257 images to train on, 26,032 to test on and 531,131 more, 32x32 pixels in
@@ -144,7 +160,12 @@ def fetch_svhn(*, subset="train", data_home=None, download_if_missing=True):
     return _bunch("SVHN", subset, svhn.data, svhn.labels, DIGITS, about)
 
 
-def fetch_mnist(*, subset="train", data_home=None, download_if_missing=True):
+def fetch_mnist(
+    *,
+    subset: str = "train",
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
     """Fetch MNIST: handwritten digits.
 
     60,000 images to train on and 10,000 to test on, 28x28 pixels in grey; a download
@@ -177,12 +198,17 @@ def fetch_mnist(*, subset="train", data_home=None, download_if_missing=True):
     """
     from torchvision.datasets import MNIST
 
-    mnist = _mnist("MNIST", MNIST, subset, data_home, download_if_missing)
+    data, target = _mnist("MNIST", MNIST, subset, data_home, download_if_missing)
     about = "LeCun, Cortes and Burges: http://yann.lecun.com/exdb/mnist/"
-    return _bunch("MNIST", subset, *mnist, DIGITS, about)
+    return _bunch("MNIST", subset, data, target, DIGITS, about)
 
 
-def fetch_fashion_mnist(*, subset="train", data_home=None, download_if_missing=True):
+def fetch_fashion_mnist(
+    *,
+    subset: str = "train",
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
     """Fetch Fashion-MNIST: clothes in the format of MNIST.
 
     60,000 images to train on and 10,000 to test on, 28x28 pixels in grey; a download
@@ -216,14 +242,19 @@ def fetch_fashion_mnist(*, subset="train", data_home=None, download_if_missing=T
     from torchvision.datasets import FashionMNIST
 
     title = "Fashion-MNIST"
-    fashion = _mnist(title, FashionMNIST, subset, data_home, download_if_missing)
+    data, target = _mnist(title, FashionMNIST, subset, data_home, download_if_missing)
     about = "Xiao et al. (2017): https://github.com/zalandoresearch/fashion-mnist"
-    return _bunch(title, subset, *fashion, FashionMNIST.classes, about)
+    return _bunch(title, subset, data, target, FashionMNIST.classes, about)
 
 
 def fetch_textures(
-    *, subset="train", size=32, partition=1, data_home=None, download_if_missing=True
-):
+    *,
+    subset: str = "train",
+    size: int | tuple[int, int] = 32,
+    partition: int = 1,
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
     """Fetch the Describable Textures (DTD), a common set of unknown images.
 
     1,880 photographs of 47 kinds of texture in each subset, of many sizes and in

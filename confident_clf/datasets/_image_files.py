@@ -53,7 +53,7 @@ def _height_and_width(size) -> tuple[int, int] | None:
     if size is None:
         return None
     pair = (size, size) if isinstance(size, Integral) else tuple(size)
-    are_whole = all(isinstance(side, Integral) and side >= 1 for side in pair)
+    are_whole = all(isinstance(side, Integral) and int(side) >= 1 for side in pair)
     if len(pair) != 2 or not are_whole:
         raise ValueError(
             f"size={size!r} must be a whole number of pixels, or (height, width)."

@@ -3,19 +3,28 @@
 
 import os
 from functools import partial
+from os import PathLike
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from confident_clf.datasets._image_files import check_mode, mode_of, read_images
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm")
-EXTENSIONS += (".tif", ".tiff", ".webp")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"),
+    *(".tif", ".tiff", ".webp"),
+)
 
 
 def load_image_folder(
-    path, *, size=None, mode=None, extensions=EXTENSIONS, return_X_y=False
-):
+    path: str | PathLike,
+    *,
+    size: int | tuple[int, int] | None = None,
+    mode: str | None = None,
+    extensions: tuple[str, ...] = EXTENSIONS,
+    return_X_y: bool = False,
+) -> Any:
     """Load the images of a folder that has a folder for each class.
 
     The layout is that of :class:`torchvision.datasets.ImageFolder`, such as
@@ -76,12 +85,12 @@ def load_image_folder(
     check_mode(mode)
     path = os.path.expanduser(path)
     classes, numbers = find_classes(path)
-    names, target = zip(
+    names, numbers_of = zip(
         *make_dataset(path, numbers, extensions=tuple(extensions)), strict=True
     )
     open_file = partial(open, mode="rb")
     data = read_images(names, open_file, size, mode or mode_of(names, open_file))
-    target = np.array(target)
+    target = np.array(numbers_of)
     if return_X_y:
         return data, target
     return Bunch(

@@ -3,7 +3,7 @@
 
 import numpy as np
 from sklearn.datasets import make_blobs, make_moons
-from sklearn.utils import check_random_state
+from sklearn.utils import Bunch, check_random_state
 
 from confident_clf.datasets._held_out import split
 
@@ -12,14 +12,14 @@ FAR = (10, 20)
 
 
 def make_ood_blobs(
-    n_samples=600,
+    n_samples: int = 600,
     *,
-    n_classes=3,
-    std=0.3,
-    n_ood=200,
-    test_size=0.25,
-    random_state=None,
-):
+    n_classes: int = 3,
+    std: float = 0.3,
+    n_ood: int = 200,
+    test_size: float | int = 0.25,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Make round classes in the plane, and three unknown sets.
 
     The centres of the classes are on a circle, 3 apart from the next.
@@ -78,8 +78,13 @@ def make_ood_blobs(
 
 
 def make_ood_moons(
-    n_samples=600, *, noise=0.1, n_ood=200, test_size=0.25, random_state=None
-):
+    n_samples: int = 600,
+    *,
+    noise: float = 0.1,
+    n_ood: int = 200,
+    test_size: float | int = 0.25,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Make two moons in the plane, and three unknown sets.
 
     The moons are those of :func:`sklearn.datasets.make_moons`: arcs of half a circle of

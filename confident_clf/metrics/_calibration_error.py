@@ -14,7 +14,13 @@ from confident_clf.metrics._metric_input import (
 )
 
 
-def expected_calibration_error(y_true, y_score, *, n_bins=15, labels=None):
+def expected_calibration_error(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    n_bins: int = 15,
+    labels: ArrayLike | None = None,
+) -> float:
     """Mean gap between confidence and accuracy, over bins of equal width.
 
     Introduced in [1]_. It is::

@@ -20,7 +20,7 @@ from confident_clf.metrics._metric_input import (
 )
 
 
-def auroc(y_true, y_score):
+def auroc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     """Area under the ROC curve, with ID as the positive kind.
 
     This is the probability that an ID sample scores higher than an OOD sample, where a
@@ -52,7 +52,7 @@ def auroc(y_true, y_score):
     return float(area_under_roc(*_sorted_kinds(y_true, y_score)))
 
 
-def aupr_in(y_true, y_score):
+def aupr_in(y_true: ArrayLike, y_score: ArrayLike) -> float:
     """Area under the precision-recall curve, with ID as the positive kind.
 
     This is the average precision, sum_n (R_n - R_{n-1}) P_n, as in
@@ -86,7 +86,7 @@ def aupr_in(y_true, y_score):
     return float(average_precision(count(*_sorted_kinds(y_true, y_score))))
 
 
-def aupr_out(y_true, y_score):
+def aupr_out(y_true: ArrayLike, y_score: ArrayLike) -> float:
     """Area under the precision-recall curve, with OOD as the positive kind.
 
     This is the average precision of the negated scores, see :func:`aupr_in`. By chance
@@ -119,7 +119,7 @@ def aupr_out(y_true, y_score):
     return float(average_precision(ood_positive))
 
 
-def tnr_at_tpr(y_true, y_score, *, tpr=0.95):
+def tnr_at_tpr(y_true: ArrayLike, y_score: ArrayLike, *, tpr: float = 0.95) -> float:
     """Share of OOD samples rejected where at least `tpr` of ID samples are accepted.
 
     The threshold is the highest score that accepts (score >= threshold) this share of
@@ -163,7 +163,9 @@ def tnr_at_tpr(y_true, y_score, *, tpr=0.95):
     return float(true_negatives(counts, tpr) / counts.n_negative)
 
 
-def fpr_at_tpr(y_true, y_score, *, tpr=0.95, positive="in"):
+def fpr_at_tpr(
+    y_true: ArrayLike, y_score: ArrayLike, *, tpr: float = 0.95, positive: str = "in"
+) -> float:
     """False positive rate at a true positive rate, for either kind as the positive one.
 
     "FPR95" means two things in the literature, and the numbers cannot be compared:
@@ -225,7 +227,7 @@ def fpr_at_tpr(y_true, y_score, *, tpr=0.95, positive="in"):
     return float(fp / counts.n_negative)
 
 
-def detection_accuracy(y_true, y_score):
+def detection_accuracy(y_true: ArrayLike, y_score: ArrayLike) -> float:
     """Accuracy of the best threshold, for equal numbers of ID and OOD samples.
 
     This is the largest mean of true positive rate and true negative rate over all

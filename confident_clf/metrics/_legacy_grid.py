@@ -4,11 +4,14 @@
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from confident_clf.metrics._metric_input import check_scores
 
 
-def legacy_grid(confidence_in, confidence_out, *, n_thresholds=200_000):
+def legacy_grid(
+    confidence_in: ArrayLike, confidence_out: ArrayLike, *, n_thresholds: int = 200_000
+) -> dict[str, float]:
     """Return metrics on a grid of thresholds, as the reference code of [1]_ does.
 
     Only for a comparison with numbers that were published so; otherwise use

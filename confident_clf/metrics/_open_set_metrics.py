@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Metrics of classifiers that may refuse a sample: class and confidence together."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -13,7 +15,7 @@ from confident_clf.metrics._metric_input import (
 from confident_clf.utils._labels import check_same_kind
 
 
-def oscr(y_true, y_score, y_correct):
+def oscr(y_true: ArrayLike, y_score: ArrayLike, y_correct: ArrayLike) -> float:
     """Area under the curve of correct classification against false positives.
 
     Introduced in [1]_. At a threshold, the correct classification rate is the share of
@@ -71,7 +73,7 @@ def oscr(y_true, y_score, y_correct):
     return float(accuracy * area_under_roc(scores_right, scores_ood))
 
 
-def aurc(y_correct, y_score):
+def aurc(y_correct: ArrayLike, y_score: ArrayLike) -> float:
     """Area under the risk-coverage curve: errors among the most confident samples.
 
     Introduced in [1]_. It is the mean, over k = 1 to n, of the share of errors among
@@ -122,7 +124,9 @@ def risk_of_most_confident(y_correct: ArrayLike, y_score: ArrayLike) -> np.ndarr
     return np.interp(k, n_accepted, n_errors) / k
 
 
-def accepted_accuracy(y_true, y_pred, *, unknown_label=-1):
+def accepted_accuracy(
+    y_true: ArrayLike, y_pred: ArrayLike, *, unknown_label: Any = -1
+) -> float:
     """Accuracy on the samples that get a class.
 
     Parameters

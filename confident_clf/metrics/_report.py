@@ -4,6 +4,7 @@
 from bisect import bisect_right
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from confident_clf.metrics._counts import (
     area_under_roc,
@@ -16,7 +17,9 @@ from confident_clf.metrics._counts import (
 from confident_clf.metrics._metric_input import check_scores, check_share
 
 
-def ood_report(confidence_in, confidence_out, *, tpr=0.95):
+def ood_report(
+    confidence_in: ArrayLike, confidence_out: ArrayLike, *, tpr: float = 0.95
+) -> dict[str, float]:
     """Return all metrics of a confidence on ID and OOD samples.
 
     Parameters

@@ -3,12 +3,13 @@
 
 from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, is_classifier
 
-from confident_clf._detection._confidence import id_confidence, unwrap
+from confident_clf._detection._confidence import Method, id_confidence, unwrap
 from confident_clf._detection._synthetic import SYNTHETIC, synthetic_ood
 from confident_clf.metrics._calibration_error import expected_calibration_error
 from confident_clf.metrics._detection_metrics import (
@@ -22,6 +23,7 @@ from confident_clf.metrics._detection_metrics import (
 from confident_clf.metrics._open_set_metrics import aurc, oscr
 from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
+from confident_clf.utils._types import SamplesLike
 
 
 def _msp_calibration_error(
@@ -39,7 +41,7 @@ def _open_set_risk(
 
 
 # Each metric, and the sign that makes greater better.
-_METRICS = {
+_METRICS: dict[str, tuple[Callable, int]] = {
     "aupr_in": (aupr_in, 1),
     "aupr_out": (aupr_out, 1),
     "aurc": (_open_set_risk, -1),
@@ -54,7 +56,13 @@ _METRICS = {
 _OPEN_SET = {_open_set_risk, oscr}
 
 
-def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs):
+def make_ood_scorer(
+    metric: str | Callable = "auroc",
+    *,
+    X_ood: SamplesLike | None = None,
+    method: Method = None,
+    **metric_kwargs: Any,
+) -> "_OODScorer":
     """Make a scorer of out-of-distribution (OOD) detection for model selection.
 
     A row is OOD if its label is not in ``estimator.classes_``, or if it comes from
@@ -110,6 +118,7 @@ def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs)
     >>> float(search.fit(X, y).best_score_)
     1.0
     """
+    function: Callable
     if callable(metric):
         function, sign = metric, 1
     elif metric in _METRICS:
@@ -133,7 +142,15 @@ def make_ood_scorer(metric="auroc", *, X_ood=None, method=None, **metric_kwargs)
 class _OODScorer:
     """A metric with everything that is needed to score an estimator by it."""
 
-    def __init__(self, metric, function, sign, X_ood, method, metric_kwargs):
+    def __init__(
+        self,
+        metric: str | Callable,
+        function: Callable,
+        sign: int,
+        X_ood: SamplesLike | None,
+        method: Method,
+        metric_kwargs: dict,
+    ):
         self.metric = metric
         self.function = function
         self.sign = sign
@@ -142,7 +159,9 @@ class _OODScorer:
         self.metric_kwargs = metric_kwargs
         self.__name__ = _name(metric, sign)
 
-    def __call__(self, estimator, X, y=None):
+    def __call__(
+        self, estimator: BaseEstimator, X: SamplesLike, y: ArrayLike | None = None
+    ) -> float:
         """Return the metric of an estimator; greater is better."""
         y_score = id_confidence(estimator, X, self.method)
         y_true = _is_id(estimator, y, len(y_score))
@@ -161,7 +180,7 @@ class _OODScorer:
             y_true, y_score, *arguments, **self.metric_kwargs
         )
 
-    def _ood(self, X: ArrayLike, is_id: np.ndarray) -> ArrayLike:
+    def _ood(self, X: SamplesLike, is_id: np.ndarray) -> Any:
         """Return the OOD samples; if `X_ood` is a name, make them from ID rows of X."""
         if isinstance(self.X_ood, str):
             return synthetic_ood(_safe_indexing(X, np.flatnonzero(is_id)), self.X_ood)
@@ -188,7 +207,7 @@ def _name(metric: str | Callable, sign: int) -> str:
     return f"neg_{metric}" if sign < 0 else metric
 
 
-def id_accuracy_scorer(estimator, X, y):
+def id_accuracy_scorer(estimator: BaseEstimator, X: SamplesLike, y: ArrayLike) -> float:
     """Score a classifier by its accuracy on in-distribution (ID) rows.
 
     Parameters
@@ -226,7 +245,7 @@ def id_accuracy_scorer(estimator, X, y):
             f"id_accuracy_scorer needs a classifier; {type(estimator).__name__} is not "
             "a classifier. Use a scorer made by make_ood_scorer."
         )
-    is_id = _is_id(estimator, y, len(y))
+    is_id = _is_id(estimator, y, _num_samples(y))
     if not is_id.any():
         raise ValueError(_one_kind(is_id, estimator))
     predicted = estimator.predict(_safe_indexing(X, np.flatnonzero(is_id)))
@@ -246,7 +265,7 @@ def _is_id(estimator: BaseEstimator, y: ArrayLike | None, n_samples: int) -> np.
 
 
 def _is_right(
-    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None
+    estimator: BaseEstimator, X: SamplesLike, y: ArrayLike | None
 ) -> np.ndarray:
     """Return where a classifier predicts the label."""
     if y is None or not is_classifier(estimator):

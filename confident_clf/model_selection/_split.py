@@ -5,10 +5,13 @@ For scorers made by :func:`confident_clf.metrics.make_ood_scorer`, a row is OOD 
 label is not a class of the estimator. These splits make sure of that.
 """
 
+from collections.abc import Iterator
 from math import ceil
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.model_selection import (
     BaseCrossValidator,
     StratifiedKFold,
@@ -18,6 +21,7 @@ from sklearn.utils import check_random_state, column_or_1d
 
 from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._labels import class_index, is_ood_label
+from confident_clf.utils._types import RandomState, SamplesLike
 
 
 class OODKFold(StratifiedKFold):
@@ -62,11 +66,20 @@ class OODKFold(StratifiedKFold):
     [0 1 3] [2 4 5 7]
     """
 
-    def __init__(self, n_splits=5, *, ood_label=-1, shuffle=False, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        ood_label: Any = -1,
+        shuffle: bool = False,
+        random_state: RandomState = None,
+    ):
         super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
         self.ood_label = ood_label
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: SamplesLike, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the row numbers of the training and test part of each fold.
 
         Parameters
@@ -155,14 +168,24 @@ class LeaveClassesOut(BaseCrossValidator):
     """
 
     def __init__(
-        self, n_held_out=1, *, n_splits=None, test_size=0.2, random_state=None
+        self,
+        n_held_out: int = 1,
+        *,
+        n_splits: int | None = None,
+        test_size: float = 0.2,
+        random_state: RandomState = None,
     ):
         self.n_held_out = n_held_out
         self.n_splits = n_splits
         self.test_size = test_size
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(
+        self,
+        X: SamplesLike | None = None,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
         """Return the number of splits.
 
         Parameters
@@ -189,7 +212,9 @@ class LeaveClassesOut(BaseCrossValidator):
             )
         return ceil(len(np.unique(to_numpy(column_or_1d(y)))) / self.n_held_out)
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: SamplesLike, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the row numbers of the training and test part of each split.
 
         Parameters
@@ -250,7 +275,7 @@ class LeaveClassesOut(BaseCrossValidator):
         for name in ("n_held_out", "n_splits"):
             value = getattr(self, name)
             optional = value is None and name == "n_splits"
-            if not optional and not (isinstance(value, Integral) and value >= 1):
+            if not optional and not (isinstance(value, Integral) and int(value) >= 1):
                 raise ValueError(
                     f"{name} must be an integer of at least 1; got {value!r}."
                 )

@@ -58,7 +58,9 @@ class DCGenerator(nn.Module):
         # Round up, so that the last map is never smaller than the image.
         start = tuple(-(-size // 2**n_doublings) for size in (self.height, self.width))
         widths = _widths(n_doublings, width)[::-1]
-        layers = [nn.ConvTranspose2d(latent_dim, widths[0], start, bias=False)]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(latent_dim, widths[0], start, bias=False)
+        ]
         for n_in, n_out in pairwise(widths):
             layers += [nn.BatchNorm2d(n_in), nn.ReLU(), _double(n_in, n_out)]
         layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(), _double(widths[-1], channels)]

@@ -110,7 +110,8 @@ def _init_reference(layer: nn.Module) -> None:
     """Draw the weights as the reference recipe does."""
     if isinstance(layer, nn.Conv2d):
         nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / (9 * layer.out_channels)))
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     elif isinstance(layer, nn.Linear):
         nn.init.normal_(layer.weight, 0.0, 0.01)
         nn.init.zeros_(layer.bias)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A network with other inputs or outputs than a classifier needs, wrapped."""
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -41,7 +44,15 @@ class WrappedNetwork(nn.Module):
     torch.Size([5, 2])
     """
 
-    def __init__(self, network, *, output=None, transform=None, head=None, order=None):
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        output: str | int | Callable | None = None,
+        transform: Callable | None = None,
+        head: str | None = None,
+        order: Any = None,
+    ):
         super().__init__()
         self.network = network
         self.output = output

@@ -2,6 +2,7 @@
 """What displays ask of a fitted estimator, also where a pipeline hides it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,7 @@ from confident_clf._detection._detector import OODDetector
 from confident_clf.metrics._scorer import _is_id
 from confident_clf.utils._arrays import to_numpy
 from confident_clf.utils._sklearn import _num_samples
+from confident_clf.utils._types import SamplesLike
 
 
 def detector_of(estimator: BaseEstimator) -> OODDetector | None:
@@ -25,7 +27,7 @@ def detector_of(estimator: BaseEstimator) -> OODDetector | None:
     return last if isinstance(last, OODDetector) else None
 
 
-def threshold_of(estimator: BaseEstimator) -> float | None:
+def threshold_of(estimator: BaseEstimator) -> Any:
     """Return the threshold on `confidence`, or None without a detector."""
     detector = detector_of(estimator)
     if detector is None:
@@ -34,7 +36,7 @@ def threshold_of(estimator: BaseEstimator) -> float | None:
 
 
 def confidence(
-    estimator: BaseEstimator, X: ArrayLike, method: Method = None
+    estimator: BaseEstimator, X: SamplesLike, method: Method = None
 ) -> np.ndarray:
     """Return confidences; with a threshold for each class, those above it."""
     detector = detector_of(estimator)
@@ -45,10 +47,10 @@ def confidence(
 
 def known_and_answers(
     estimator: BaseEstimator,
-    X: ArrayLike,
+    X: SamplesLike,
     y: ArrayLike | None,
-    X_ood: ArrayLike | None,
-    answer: Callable[[ArrayLike], np.ndarray],
+    X_ood: SamplesLike | None,
+    answer: Callable[[SamplesLike], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which samples of X and then of `X_ood` are known, and answers to all."""
     check_is_fitted(estimator)
@@ -61,9 +63,7 @@ def known_and_answers(
     return known, np.concatenate(answers)
 
 
-def classifier_of(
-    estimator: BaseEstimator, X: ArrayLike | None = None
-) -> tuple[BaseEstimator, ArrayLike | None]:
+def classifier_of(estimator: BaseEstimator, X: Any = None) -> tuple[BaseEstimator, Any]:
     """Return what is inside of pipelines, searches and detectors, and X for it."""
     last, X = unwrap(estimator, X)
     detector = detector_of(last)
@@ -74,7 +74,7 @@ def classifier_of(
     return last, X
 
 
-def is_right(estimator: BaseEstimator, X: ArrayLike, y: ArrayLike) -> np.ndarray:
+def is_right(estimator: BaseEstimator, X: SamplesLike, y: ArrayLike) -> np.ndarray:
     """Return where the classifier inside of an estimator predicts the label."""
     classifier, X = classifier_of(estimator, X)
     return np.ravel(to_numpy(classifier.predict(X))) == np.ravel(to_numpy(y))
@@ -102,7 +102,10 @@ def check_classifies(caller: str, estimator: BaseEstimator, needed: str) -> None
 
 
 def check_has_unknown(
-    caller: str, estimator: BaseEstimator, y: ArrayLike | None, X_ood: ArrayLike | None
+    caller: str,
+    estimator: BaseEstimator,
+    y: Any,
+    X_ood: SamplesLike | None,
 ) -> None:
     """Raise ValueError, before anything is scored, if no sample is unknown."""
     if X_ood is not None:
@@ -125,9 +128,10 @@ def check_detects(caller: str, estimator: BaseEstimator) -> None:
         )
 
 
-def p_values_of(estimator: BaseEstimator, X: ArrayLike) -> np.ndarray:
+def p_values_of(estimator: BaseEstimator, X: SamplesLike) -> np.ndarray:
     """Return the p-values of a detector, also where a pipeline hides it."""
-    return detector_of(estimator).p_value(unwrap(estimator, X)[1])
+    detector: Any = detector_of(estimator)
+    return detector.p_value(unwrap(estimator, X)[1])
 
 
 def image_shape_of(estimator: BaseEstimator) -> tuple[int, int, int] | None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What all displays share: matplotlib when it is needed, axes, colors and titles."""
 
+from typing import Any
+
 # Okabe and Ito's colours, which the colour-blind can tell apart, on white and on black.
 # In grey, the kinds of line, markers and hatches tell.
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
@@ -26,7 +28,14 @@ def import_pyplot(caller: str):
     return plt
 
 
-def axes_for(display: object, ax, **figure):
+class Display:
+    """What every display keeps of the last drawing."""
+
+    ax_: Any
+    figure_: Any
+
+
+def axes_for(display: Display, ax: Any, **figure: Any) -> Any:
     """Return the axes to draw on, new ones if `ax` is None; keep them in a display.
 
     `figure` are keyword arguments of a new figure.

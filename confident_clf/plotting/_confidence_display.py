@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What displays of the confidence in known and unknown samples have in common."""
 
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from confident_clf._detection._confidence import Method
 from confident_clf.plotting._answers import (
     confidence,
     known_and_answers,
     threshold_of,
 )
-from confident_clf.plotting._axes import import_pyplot
+from confident_clf.plotting._axes import Display, import_pyplot
+from confident_clf.utils._types import SamplesLike
 
 
-class ConfidenceDisplay:
+class ConfidenceDisplay(Display):
     """A display that is made from confidences, by `from_predictions`."""
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: BaseEstimator,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
         *,
-        X_ood=None,
-        method=None,
-        name=None,
-        ax=None,
-        **kwargs,
-    ):
+        X_ood: SamplesLike | None = None,
+        method: Method = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw what a fitted estimator says of known and unknown samples.
 
         Parameters
@@ -70,7 +77,8 @@ class ConfidenceDisplay:
         name = type(estimator).__name__ if name is None else name
         more = cls._more_of(threshold_of(estimator))
         y_true = cls._y_true(known, estimator, X, y)
-        return cls.from_predictions(y_true, scores, name=name, ax=ax, **more, **kwargs)
+        made: Any = cls  # the classes that extend this one have from_predictions
+        return made.from_predictions(y_true, scores, name=name, ax=ax, **more, **kwargs)
 
     @staticmethod
     def _check_samples(caller: str, estimator, y, X_ood) -> None:

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The confidence over the plane of two features."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from confident_clf._detection._confidence import Method
 from confident_clf.plotting._answers import (
     check_classifies,
     check_detects,
@@ -19,10 +24,12 @@ from confident_clf.plotting._axes import (
     GREY,
     LINE_STYLES,
     MARKERS,
+    Display,
     axes_for,
     import_pyplot,
 )
 from confident_clf.utils._arrays import to_numpy
+from confident_clf.utils._types import SamplesLike
 
 _RESPONSES = {
     "p_value": "p-value (high for known samples)",
@@ -32,7 +39,7 @@ _RESPONSES = {
 }
 
 
-class ConfidenceMapDisplay:
+class ConfidenceMapDisplay(Display):
     """Map of the confidence over the plane of two features.
 
     Light is where the estimator is sure; a good map is light around the training points
@@ -103,17 +110,17 @@ class ConfidenceMapDisplay:
     def __init__(
         self,
         *,
-        xx0,
-        xx1,
-        response,
-        above=None,
-        points=None,
-        X_ood=None,
-        samples=None,
-        levels=None,
-        label="",
-        xlabel="",
-        ylabel="",
+        xx0: np.ndarray,
+        xx1: np.ndarray,
+        response: np.ndarray,
+        above: np.ndarray | None = None,
+        points: dict[str, np.ndarray] | None = None,
+        X_ood: np.ndarray | None = None,
+        samples: np.ndarray | None = None,
+        levels: np.ndarray | None = None,
+        label: str = "",
+        xlabel: str = "",
+        ylabel: str = "",
     ):
         self.xx0 = xx0
         self.xx1 = xx1
@@ -127,7 +134,9 @@ class ConfidenceMapDisplay:
         self.xlabel = xlabel
         self.ylabel = ylabel
 
-    def plot(self, ax=None, *, plot_method="contourf", **kwargs):
+    def plot(
+        self, ax: Any = None, *, plot_method: str = "contourf", **kwargs: Any
+    ) -> Self:
         """Draw the map and the points.
 
         Parameters
@@ -152,7 +161,7 @@ class ConfidenceMapDisplay:
         ax = axes_for(self, ax)
         draw = getattr(ax, plot_method)
         # Light and dark differ in this map in grey too.
-        style = {"cmap": "cividis"}
+        style: dict[str, Any] = {"cmap": "cividis"}
         if plot_method != "pcolormesh":
             style["levels"] = self.levels
         style |= kwargs
@@ -205,19 +214,19 @@ class ConfidenceMapDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: BaseEstimator,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
         *,
-        X_ood=None,
-        n_samples=0,
-        response_method="auto",
-        method=None,
-        grid_resolution=100,
-        eps=1.0,
-        ax=None,
-        **kwargs,
-    ):
+        X_ood: SamplesLike | None = None,
+        n_samples: int = 0,
+        response_method: str = "auto",
+        method: Method = None,
+        grid_resolution: int = 100,
+        eps: float = 1.0,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw what a fitted estimator says of all points around X.
 
         Parameters

@@ -1,22 +1,35 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Images with what a detector says of each."""
 
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf._detection._confidence import unwrap
+from confident_clf._detection._decisions import Decisions
 from confident_clf.plotting._answers import check_detects, image_shape_of
-from confident_clf.plotting._axes import BLUE, ORANGE, axes_for, import_pyplot, ink
+from confident_clf.plotting._axes import (
+    BLUE,
+    ORANGE,
+    Display,
+    axes_for,
+    import_pyplot,
+    ink,
+)
 from confident_clf.plotting._sheet import (
     as_images,
     check_columns,
     draw_sheet,
     sheet_figure,
 )
+from confident_clf.utils._types import SamplesLike
 
 _GAP = 0.7  # room for two lines of text
 
 
-class DecisionsDisplay:
+class DecisionsDisplay(Display):
     """Sheet of images, each with its class and p-value, or refused.
 
     Accepted images have a solid blue frame and their predicted class. Refused ones are
@@ -69,12 +82,21 @@ class DecisionsDisplay:
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, images, decisions, name=None):
+    def __init__(
+        self, *, images: np.ndarray, decisions: Decisions, name: str | None = None
+    ):
         self.images = images
         self.decisions = decisions
         self.name = name
 
-    def plot(self, ax=None, *, n_columns=10, name=None, **kwargs):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        n_columns: int = 10,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the images.
 
         Parameters
@@ -121,8 +143,15 @@ class DecisionsDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, image_shape=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        X: SamplesLike,
+        *,
+        image_shape: tuple[int, int, int] | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw images and what a fitted detector says of them.
 
         Parameters
@@ -166,8 +195,15 @@ class DecisionsDisplay:
 
     @classmethod
     def from_decisions(
-        cls, X, decisions, *, image_shape=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        X: SamplesLike,
+        decisions: Decisions,
+        *,
+        image_shape: tuple[int, int, int] | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw images and decisions that have been made.
 
         Parameters

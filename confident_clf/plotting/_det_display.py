@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The two kinds of errors of every threshold."""
 
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import DetCurveDisplay, det_curve
 
 from confident_clf.metrics._metric_input import (
@@ -51,12 +55,12 @@ class DetDisplay(ConfidenceDisplay):
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, fpr, fnr, name=None):
+    def __init__(self, *, fpr: np.ndarray, fnr: np.ndarray, name: str | None = None):
         self.fpr = fpr
         self.fnr = fnr
         self.name = name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the curve.
 
         Parameters
@@ -91,7 +95,15 @@ class DetDisplay(ConfidenceDisplay):
     _check_samples = staticmethod(check_has_unknown)
 
     @classmethod
-    def from_predictions(cls, y_true, y_score, *, name=None, ax=None, **kwargs):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of confidences.
 
         Parameters

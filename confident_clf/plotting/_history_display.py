@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The losses of all networks, epoch by epoch."""
 
+from collections.abc import Sequence
 from itertools import cycle
+from typing import Any, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf.plotting._answers import classifier_of
-from confident_clf.plotting._axes import LINE_STYLES, axes_for, import_pyplot
+from confident_clf.plotting._axes import LINE_STYLES, Display, axes_for, import_pyplot
 
 # Losses of the classifier, its two parts, and the other networks, by their key.
 _NAMES = {
@@ -21,7 +24,7 @@ _NAMES = {
 }
 
 
-class HistoryDisplay:
+class HistoryDisplay(Display):
     """Training curves of all networks.
 
     The losses of the classifier and the validation should fall. Generator and
@@ -61,12 +64,12 @@ class HistoryDisplay:
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, epochs, losses, name=None):
+    def __init__(self, *, epochs: np.ndarray, losses: dict, name: str | None = None):
         self.epochs = epochs
         self.losses = losses
         self.name = name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the curves.
 
         Parameters
@@ -102,7 +105,15 @@ class HistoryDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, *, keys=None, name=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        *,
+        keys: Sequence[str] | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the training curves of a fitted classifier.
 
         Parameters
@@ -147,7 +158,15 @@ class HistoryDisplay:
         return cls.from_history(history, keys=keys, name=name, ax=ax, **kwargs)
 
     @classmethod
-    def from_history(cls, history, *, keys=None, name=None, ax=None, **kwargs):
+    def from_history(
+        cls,
+        history: Sequence,
+        *,
+        keys: Sequence[str] | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curves of a history.
 
         Parameters

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How p-values of known and of unknown samples are distributed."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf.metrics._metric_input import check_kinds, check_scores
@@ -14,14 +18,16 @@ from confident_clf.plotting._answers import (
 from confident_clf.plotting._axes import (
     GREY,
     LINE_STYLES,
+    Display,
     axes_for,
     import_pyplot,
     ink,
     named,
 )
+from confident_clf.utils._types import SamplesLike
 
 
-class PValueDisplay:
+class PValueDisplay(Display):
     """Distribution of the p-values of known and of unknown samples.
 
     A curve tells which share of the samples has at most a p-value. Known samples should
@@ -66,13 +72,20 @@ class PValueDisplay:
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, p_value_in, p_value_out, threshold=None, name=None):
+    def __init__(
+        self,
+        *,
+        p_value_in: np.ndarray,
+        p_value_out: np.ndarray,
+        threshold: float | None = None,
+        name: str | None = None,
+    ):
         self.p_value_in = p_value_in
         self.p_value_out = p_value_out
         self.threshold = threshold
         self.name = name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the curves.
 
         Parameters
@@ -118,8 +131,16 @@ class PValueDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, X_ood=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
+        *,
+        X_ood: SamplesLike | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the p-values that a fitted detector gives to samples.
 
         Parameters
@@ -154,7 +175,7 @@ class PValueDisplay:
         import_pyplot(caller)
         check_is_fitted(estimator)
         check_detects(caller, estimator)
-        detector = detector_of(estimator)
+        detector: Any = detector_of(estimator)
         known, p_values = known_and_answers(
             estimator, X, y, X_ood, lambda rows: p_values_of(estimator, rows)
         )
@@ -169,8 +190,15 @@ class PValueDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, p_values, *, threshold=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        p_values: ArrayLike,
+        *,
+        threshold: float | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the distribution of p-values.
 
         Parameters

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How often predictions are right, against how confident they are."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from confident_clf.metrics._calibration_error import calibration_bins
 from confident_clf.plotting._answers import (
@@ -12,17 +16,19 @@ from confident_clf.plotting._answers import (
 from confident_clf.plotting._axes import (
     GREY,
     MARKERS,
+    Display,
     axes_for,
     import_pyplot,
     next_style,
 )
 from confident_clf.utils._arrays import to_numpy
+from confident_clf.utils._types import SamplesLike
 
 # Area of the marker of a bin with all samples, and of the smallest one, in points².
 _LARGEST, _SMALLEST = 250, 8
 
 
-class ReliabilityDisplay:
+class ReliabilityDisplay(Display):
     """Reliability diagram: share of right predictions against their confidence.
 
     The confidence is the largest class probability. Samples of similar confidence are
@@ -70,14 +76,22 @@ class ReliabilityDisplay:
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, confidence, accuracy, counts, ece, name=None):
+    def __init__(
+        self,
+        *,
+        confidence: np.ndarray,
+        accuracy: np.ndarray,
+        counts: np.ndarray,
+        ece: float,
+        name: str | None = None,
+    ):
         self.confidence = confidence
         self.accuracy = accuracy
         self.counts = counts
         self.ece = ece
         self.name = name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the diagram.
 
         Parameters
@@ -127,8 +141,16 @@ class ReliabilityDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, n_bins=15, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        X: SamplesLike,
+        y: ArrayLike,
+        *,
+        n_bins: int = 15,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the diagram of a fitted classifier.
 
         Parameters
@@ -177,8 +199,16 @@ class ReliabilityDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, y_score, *, n_bins=15, labels=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        n_bins: int = 15,
+        labels: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the diagram of probabilities.
 
         Parameters

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The errors among the samples that a threshold accepts, for every threshold."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from confident_clf.metrics._open_set_metrics import risk_of_most_confident
 from confident_clf.plotting._answers import check_classifies, check_labels, is_right
@@ -55,13 +58,20 @@ class RiskCoverageDisplay(ConfidenceDisplay):
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, coverage, risk, aurc, name=None):
+    def __init__(
+        self,
+        *,
+        coverage: np.ndarray,
+        risk: np.ndarray,
+        aurc: float,
+        name: str | None = None,
+    ):
         self.coverage = coverage
         self.risk = risk
         self.aurc = aurc
         self.name = name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the curve.
 
         Parameters
@@ -111,7 +121,15 @@ class RiskCoverageDisplay(ConfidenceDisplay):
         return known & right
 
     @classmethod
-    def from_predictions(cls, y_correct, y_score, *, name=None, ax=None, **kwargs):
+    def from_predictions(
+        cls,
+        y_correct: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of confidences.
 
         Parameters

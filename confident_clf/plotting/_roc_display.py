@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The ROC curve of known against unknown samples."""
 
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import RocCurveDisplay, roc_curve
 
 from confident_clf.metrics import auroc
@@ -49,13 +53,20 @@ class RocDisplay(ConfidenceDisplay):
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, fpr, tpr, roc_auc, name=None):
+    def __init__(
+        self,
+        *,
+        fpr: np.ndarray,
+        tpr: np.ndarray,
+        roc_auc: float,
+        name: str | None = None,
+    ):
         self.fpr = fpr
         self.tpr = tpr
         self.roc_auc = roc_auc
         self.name = name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the curve.
 
         Parameters
@@ -90,7 +101,15 @@ class RocDisplay(ConfidenceDisplay):
     _check_samples = staticmethod(check_has_unknown)
 
     @classmethod
-    def from_predictions(cls, y_true, y_score, *, name=None, ax=None, **kwargs):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of confidences.
 
         Parameters

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A sheet of images, such as those that a generator makes."""
 
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from confident_clf.plotting._answers import image_shape_of, samples_of
-from confident_clf.plotting._axes import axes_for, import_pyplot
+from confident_clf.plotting._axes import Display, axes_for, import_pyplot
 from confident_clf.plotting._sheet import (
     as_images,
     check_columns,
     draw_sheet,
     sheet_figure,
 )
+from confident_clf.utils._types import SamplesLike
 
 
-class SamplesDisplay:
+class SamplesDisplay(Display):
     """Sheet of images, such as samples of the fitted source.
 
     Good samples for training look a little like the data, but like no class. Samples
@@ -52,11 +57,18 @@ class SamplesDisplay:
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, images, name=None):
+    def __init__(self, *, images: np.ndarray, name: str | None = None):
         self.images = images
         self.name = name
 
-    def plot(self, ax=None, *, n_columns=10, name=None, **kwargs):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        n_columns: int = 10,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the images.
 
         Parameters
@@ -84,8 +96,15 @@ class SamplesDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, n=40, *, image_shape=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        n: int = 40,
+        *,
+        image_shape: tuple[int, int, int] | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw samples of the source of a fitted classifier.
 
         Parameters
@@ -126,7 +145,15 @@ class SamplesDisplay:
         return cls(images=images, name=name).plot(ax, **kwargs)
 
     @classmethod
-    def from_samples(cls, X, *, image_shape=None, name=None, ax=None, **kwargs):
+    def from_samples(
+        cls,
+        X: SamplesLike,
+        *,
+        image_shape: tuple[int, int, int] | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw images.
 
         Parameters

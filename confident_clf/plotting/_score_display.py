@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Histograms of the confidence in known and in unknown samples."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from confident_clf.metrics._metric_input import check_kinds, check_scores
 from confident_clf.plotting._axes import (
@@ -59,13 +63,27 @@ class ScoreDisplay(ConfidenceDisplay):
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, confidence_in, confidence_out, threshold=None, name=None):
+    def __init__(
+        self,
+        *,
+        confidence_in: np.ndarray,
+        confidence_out: np.ndarray,
+        threshold: float | None = None,
+        name: str | None = None,
+    ):
         self.confidence_in = confidence_in
         self.confidence_out = confidence_out
         self.threshold = threshold
         self.name = name
 
-    def plot(self, ax=None, *, bins=30, name=None, **kwargs):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        bins: int | str | Sequence[float] = 30,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the histograms.
 
         Parameters
@@ -88,8 +106,8 @@ class ScoreDisplay(ConfidenceDisplay):
         ax = axes_for(self, ax)
         everything = np.concatenate([self.confidence_in, self.confidence_out])
         edges = np.histogram_bin_edges(everything, bins)
-        filled = {"color": BLUE, "alpha": 0.6, "label": "known"}
-        hatched = {
+        filled: dict[str, Any] = {"color": BLUE, "alpha": 0.6, "label": "known"}
+        hatched: dict[str, Any] = {
             "facecolor": "none",
             "edgecolor": ORANGE,
             "hatch": "///",
@@ -126,8 +144,15 @@ class ScoreDisplay(ConfidenceDisplay):
 
     @classmethod
     def from_predictions(
-        cls, y_true, y_score, *, threshold=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        threshold: float | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the histograms of confidences.
 
         Parameters

@@ -2,15 +2,15 @@
 """Sheets of images on one pair of axes."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from confident_clf.utils._arrays import to_numpy
+from confident_clf.utils._types import SamplesLike
 
 GAP = 0.12  # between images, in heights of an image
 
 
 def as_images(
-    caller: str, X: ArrayLike, image_shape: tuple[int, int, int] | None
+    caller: str, X: SamplesLike, image_shape: tuple[int, int, int] | None
 ) -> np.ndarray:
     """Return images of shape (n, H, W) or (n, H, W, 3), as matplotlib draws them.
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The default score: several scores together, chosen by the kind of data."""
 
+from typing import Any, Self
+
+import numpy as np
 from sklearn.mixture import GaussianMixture
 
 from confident_clf.scores._features import KNN
@@ -47,7 +50,7 @@ class AutoScore(Fused):
     [NamedScore(name='energy'), Mahalanobis(), KNN(n_samples=2000)]
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Fused takes scores; these are chosen when there are data.
         pass
 
@@ -55,7 +58,7 @@ class AutoScore(Fused):
         """Return nothing yet: the scores are chosen in `fit`."""
         return []
 
-    def fit(self, network, X, y):
+    def fit(self, network: Any, X: np.ndarray, y: np.ndarray) -> Self:
         """Choose the scores, fit them, and learn their values for training samples."""
         return self._fit(_scores_for(network, X), network, X, y)
 

@@ -2,10 +2,11 @@
 """Scores of several classifiers together."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import entr
 
 
-def mutual_information(probabilities):
+def mutual_information(probabilities: ArrayLike) -> np.ndarray:
     """Score by how much the members of an ensemble disagree, in nats.
 
     Introduced in [1]_, used for ensembles of networks in [2]_. With the probabilities

@@ -4,6 +4,7 @@
 import warnings
 from abc import abstractmethod
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,20 +19,22 @@ class FeatureScore(OODScore):
 
     needs_fit = True
 
-    def check(self, network, X):
+    def check(self, network: Any, X: np.ndarray) -> None:
         """Raise ValueError if the network has no last linear layer."""
         network.features(X)
 
-    def fit(self, network, X, y):
+    def fit(self, network: Any, X: np.ndarray, y: np.ndarray) -> Self:
         """Learn from the features of the training samples."""
         return self.fit_rows(network, X, y, slice(None))
 
-    def fit_rows(self, network, X, y, rows):
+    def fit_rows(
+        self, network: Any, X: np.ndarray, y: np.ndarray, rows: np.ndarray | slice
+    ) -> Self:
         """Learn from the features of some of the training samples."""
         self._learn(network.features(X)[rows], y[rows])
         return self
 
-    def ood_score(self, network, X):
+    def ood_score(self, network: Any, X: np.ndarray) -> np.ndarray:
         """Return the score of each sample's features."""
         check_is_fitted(self)
         return self.of_features(network.features(X))
@@ -45,7 +48,9 @@ class FeatureScore(OODScore):
         """Return the score of each row of features."""
 
 
-def knn(features, train_features, n_neighbors=50):
+def knn(
+    features: ArrayLike, train_features: ArrayLike, n_neighbors: int = 50
+) -> np.ndarray:
     """Score by the distance to the k-th nearest training sample.
 
     Introduced in [1]_. With z = f / norm(f) for the features f of a sample, and z_(k)
@@ -175,11 +180,13 @@ class KNN(FeatureScore):
         "n_samples": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, *, n_neighbors="auto", n_samples=None):
+    def __init__(
+        self, *, n_neighbors: int | str = "auto", n_samples: int | None = None
+    ):
         self.n_neighbors = n_neighbors
         self.n_samples = n_samples
 
-    def _learn(self, features, y):
+    def _learn(self, features: np.ndarray, y: np.ndarray) -> None:
         if self.n_samples is not None and self.n_samples < len(y):
             rows = _some_of_each(y, self.n_samples)
             features, y = features[rows], y[rows]
@@ -190,7 +197,7 @@ class KNN(FeatureScore):
         """Return the k to use for training samples with the labels y."""
         smallest = int(np.unique(y, return_counts=True)[1].min())
         automatic = min(max(1, smallest // 100), _MOST_NEIGHBORS)
-        if self.n_neighbors == "auto":
+        if isinstance(self.n_neighbors, str):
             return automatic
         if self.n_neighbors < max(smallest, 2):
             return self.n_neighbors
@@ -204,7 +211,7 @@ class KNN(FeatureScore):
         )
         return automatic
 
-    def of_features(self, features):
+    def of_features(self, features: np.ndarray) -> np.ndarray:
         k = neighbors_used(self)
         return _kth_distance(_directions(features), self.directions_, k)
 
@@ -213,4 +220,4 @@ def neighbors_used(score: KNN) -> int:
     """Return which neighbour a fitted score looks at."""
     # Files of earlier versions have the parameter only; its default was 50.
     k = getattr(score, "n_neighbors_", score.n_neighbors)
-    return _MOST_NEIGHBORS if k == "auto" else k
+    return _MOST_NEIGHBORS if isinstance(k, str) else k

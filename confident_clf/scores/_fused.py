@@ -2,6 +2,8 @@
 """Several scores as one: how rare each value is, added up."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +23,7 @@ _N_FOLDS = 5
 _MAX_HELD_OUT = 2000
 
 
-def rarity(scores, reference):
+def rarity(scores: ArrayLike, reference: ArrayLike) -> np.ndarray:
     """Return how rare it is that a reference value is as high, in nats.
 
     With the share S(s) of the n reference values that are s or higher, one added to
@@ -123,7 +125,7 @@ class Fused(OODScore):
 
     needs_fit = True
 
-    def __init__(self, scores):
+    def __init__(self, scores: Sequence):
         self.scores = scores
 
     def made(self) -> list[OODScore]:
@@ -146,12 +148,12 @@ class Fused(OODScore):
             )
         return [make_single(score) for score in self.scores]
 
-    def check(self, network, X):
+    def check(self, network: Any, X: np.ndarray) -> None:
         """Raise ValueError if the network lacks what one of the scores needs."""
         for score in self.made():
             score.check(network, X)
 
-    def fit(self, network, X, y):
+    def fit(self, network: Any, X: np.ndarray, y: np.ndarray) -> Self:
         """Fit every score, and learn its values for training samples."""
         return self._fit(self.made(), network, X, y)
 
@@ -163,12 +165,13 @@ class Fused(OODScore):
         self.scores_ = [clone(score).fit(network, X, y) for score in scores]
         return self
 
-    def ood_score(self, network, X):
+    def ood_score(self, network: Any, X: np.ndarray) -> np.ndarray:
         """Return the sum of the rarities of each sample."""
         check_is_fitted(self)
         network = _once(network, X, self.scores_)
         pairs = zip(self.scores_, self.references_, strict=True)
-        return sum(rarity(s.ood_score(network, X), values) for s, values in pairs)
+        first, *others = (rarity(s.ood_score(network, X), r) for s, r in pairs)
+        return sum(others, first)
 
 
 def _once(network, X: np.ndarray, scores: list[OODScore]):
@@ -185,8 +188,8 @@ def _values_of_others(score: OODScore, network, X, y) -> np.ndarray:
     """Return values of a score for training samples that it was not fitted on."""
     parts = _held_out_parts(len(X))
     if not score.needs_fit:
-        values = score.ood_score(network, X)
-        return values[np.concatenate([held_out for _, held_out in parts])]
+        every = score.ood_score(network, X)
+        return every[np.concatenate([held_out for _, held_out in parts])]
     values = []
     for train, held_out in parts:
         if isinstance(score, FeatureScore):

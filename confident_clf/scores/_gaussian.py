@@ -10,7 +10,9 @@ from confident_clf.scores._blocks import times
 from confident_clf.scores._features import FeatureScore
 
 
-def mahalanobis(features, means, whitening):
+def mahalanobis(
+    features: ArrayLike, means: ArrayLike, whitening: ArrayLike
+) -> np.ndarray:
     """Score by the squared Mahalanobis distance to the nearest class mean.
 
     Introduced in [1]_. With the means mu_k of the classes and the covariance C within
@@ -53,7 +55,13 @@ def mahalanobis(features, means, whitening):
     return cdist(white, means_white, "sqeuclidean").min(axis=1)
 
 
-def rmd(features, means, whitening, mean, whitening_of_all):
+def rmd(
+    features: ArrayLike,
+    means: ArrayLike,
+    whitening: ArrayLike,
+    mean: ArrayLike,
+    whitening_of_all: ArrayLike,
+) -> np.ndarray:
     """Score by the Mahalanobis distance relative to the training data as a whole.
 
     Introduced in [1]_. With the means mu_k of the classes and the covariance C within
@@ -167,11 +175,11 @@ class Mahalanobis(FeatureScore):
     >>> clf = ConfidentClassifier(ood_source=None, method=Mahalanobis())
     """
 
-    def _learn(self, features, y):
+    def _learn(self, features: np.ndarray, y: np.ndarray) -> None:
         self.means_, residuals = class_means(features, y)
         self.whitening_ = whitening(residuals)
 
-    def of_features(self, features):
+    def of_features(self, features: np.ndarray) -> np.ndarray:
         return mahalanobis(features, self.means_, self.whitening_)
 
 
@@ -209,13 +217,13 @@ class RMD(FeatureScore):
     >>> clf = ConfidentClassifier(ood_source=None, method=RMD())
     """
 
-    def _learn(self, features, y):
+    def _learn(self, features: np.ndarray, y: np.ndarray) -> None:
         self.means_, residuals = class_means(features, y)
         self.whitening_ = whitening(residuals)
         self.mean_ = features.mean(axis=0)
         self.whitening_of_all_ = whitening(features - self.mean_)
 
-    def of_features(self, features):
+    def of_features(self, features: np.ndarray) -> np.ndarray:
         return rmd(
             features,
             self.means_,

@@ -3,6 +3,8 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+
 from confident_clf.scores._logits import gen, spread_reject
 from confident_clf.scores._score import LogitScore
 from confident_clf.utils._sklearn import Interval
@@ -42,11 +44,11 @@ class GEN(LogitScore):
         "n_top": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, *, gamma=0.1, n_top=100):
+    def __init__(self, *, gamma: float = 0.1, n_top: int = 100):
         self.gamma = gamma
         self.n_top = n_top
 
-    def of_logits(self, logits, *, rejects=False):
+    def of_logits(self, logits: np.ndarray, *, rejects: bool = False) -> np.ndarray:
         """Return the score of each row of logits."""
         logits = spread_reject(logits) if rejects else logits
         return gen(logits, self.gamma, self.n_top)

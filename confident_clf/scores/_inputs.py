@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Outlier detectors of scikit-learn, on the inputs of the network, as scores."""
 
+from typing import Any, Self
+
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
@@ -41,10 +43,10 @@ class InputScore(OODScore):
 
     needs_fit = True
 
-    def __init__(self, detector):
+    def __init__(self, detector: BaseEstimator):
         self.detector = detector
 
-    def fit(self, network, X, y):
+    def fit(self, network: Any, X: np.ndarray, y: np.ndarray) -> Self:
         """Fit a clone of the detector on the training samples."""
         detector = clone(self.detector)
         if "novelty" in detector.get_params():
@@ -52,7 +54,7 @@ class InputScore(OODScore):
         self.detector_ = detector.fit(_rows(network, X))
         return self
 
-    def ood_score(self, network, X):
+    def ood_score(self, network: Any, X: np.ndarray) -> np.ndarray:
         """Return the score of each sample."""
         check_is_fitted(self)
         return -np.asarray(self.detector_.score_samples(_rows(network, X)), np.float64)

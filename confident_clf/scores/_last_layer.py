@@ -2,6 +2,7 @@
 """Scores of features and of the logits that the last linear layer computes."""
 
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,18 +22,27 @@ class HeadScore(FeatureScore):
     a reject logit.
     """
 
-    def check(self, network, X):
+    def check(self, network: Any, X: np.ndarray) -> None:
         """Raise ValueError if the logits are not the output of a linear layer."""
         network.head(X)
 
-    def fit_rows(self, network, X, y, rows):
+    def fit_rows(
+        self, network: Any, X: np.ndarray, y: np.ndarray, rows: np.ndarray | slice
+    ) -> Self:
         """Store the last layer, and learn from the features of training samples."""
         self.weight_, self.bias_ = network.head(X[:1])
         self.rejects_ = len(self.bias_) > network.n_classes
         return super().fit_rows(network, X, y, rows)
 
 
-def react(features, weight, bias, threshold, *, rejects=False):
+def react(
+    features: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike,
+    threshold: float,
+    *,
+    rejects: bool = False,
+) -> np.ndarray:
     """Score by the energy of logits that are computed from clipped features.
 
     Introduced in [1]_. With the weight rows w_k and biases b_k of the last linear layer
@@ -122,13 +132,13 @@ class ReAct(HeadScore):
         "quantile": [Interval(Real, 0, 1, closed="right")],
     }
 
-    def __init__(self, *, quantile=0.9):
+    def __init__(self, *, quantile: float = 0.9):
         self.quantile = quantile
 
-    def _learn(self, features, y):
+    def _learn(self, features: np.ndarray, y: np.ndarray) -> None:
         self.threshold_ = float(np.quantile(features, self.quantile))
 
-    def of_features(self, features):
+    def of_features(self, features: np.ndarray) -> np.ndarray:
         return react(
             features,
             self.weight_,
@@ -138,7 +148,16 @@ class ReAct(HeadScore):
         )
 
 
-def vim(features, weight, bias, origin, null_space, alpha, *, rejects=False):
+def vim(
+    features: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike,
+    origin: ArrayLike,
+    null_space: ArrayLike,
+    alpha: float,
+    *,
+    rejects: bool = False,
+) -> np.ndarray:
     """Score by a virtual logit: the residual outside the principal space.
 
     Introduced in [1]_. With the origin o and the columns N of the null space, the score
@@ -255,10 +274,10 @@ class ViM(HeadScore):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, *, n_components=None):
+    def __init__(self, *, n_components: int | None = None):
         self.n_components = n_components
 
-    def check(self, network, X):
+    def check(self, network: Any, X: np.ndarray) -> None:
         """Raise ValueError if the principal space would contain all directions."""
         weight, _ = network.head(X)
         n_features = weight.shape[1]
@@ -269,7 +288,7 @@ class ViM(HeadScore):
                 f"{n_features}."
             )
 
-    def _learn(self, features, y):
+    def _learn(self, features: np.ndarray, y: np.ndarray) -> None:
         self.origin_ = -np.linalg.pinv(self.weight_) @ self.bias_
         centered = features - self.origin_
         variances, directions = eigh(centered.T @ centered)  # least variance first
@@ -291,7 +310,7 @@ class ViM(HeadScore):
         size = abs(logits.max(axis=1).mean())
         return float(size / max(residual, least)) if least > 0 else 0.0
 
-    def of_features(self, features):
+    def of_features(self, features: np.ndarray) -> np.ndarray:
         return vim(
             features,
             self.weight_,

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.special import entr, expit, logsumexp
 
 
-def msp(logits):
+def msp(logits: ArrayLike) -> np.ndarray:
     """Score by 1 minus the maximum softmax probability, the baseline.
 
     Introduced in [1]_. With the softmax probabilities p_k the score is::
@@ -51,7 +51,7 @@ def msp(logits):
     return total / (1 + total)
 
 
-def msp_with_reject(logits):
+def msp_with_reject(logits: ArrayLike) -> np.ndarray:
     """Score by 1 minus the maximum probability of a class, with a reject logit.
 
     With the softmax probabilities p_k of the classes and p_reject of the reject logit,
@@ -91,7 +91,7 @@ def msp_with_reject(logits):
     return expit(logsumexp(others, axis=1) - logits[rows, top])
 
 
-def energy(logits):
+def energy(logits: ArrayLike) -> np.ndarray:
     """Score by the free energy of the logits, at temperature 1.
 
     Introduced in [1]_. The score is::
@@ -128,7 +128,7 @@ def energy(logits):
     return -(top + np.log1p(rest.sum(axis=1)))
 
 
-def max_logit(logits):
+def max_logit(logits: ArrayLike) -> np.ndarray:
     """Score by the negative largest logit.
 
     Introduced in [1]_. The score is::
@@ -164,7 +164,7 @@ def max_logit(logits):
     return -_check_logits(logits).max(axis=1)
 
 
-def entropy(logits):
+def entropy(logits: ArrayLike) -> np.ndarray:
     """Score by the entropy of the softmax probabilities, in nats.
 
     With the softmax probabilities p_k the score is::
@@ -207,7 +207,7 @@ def entropy(logits):
     return np.log1p(total) + entr(rest).sum(axis=1) / (1 + total)
 
 
-def margin(logits):
+def margin(logits: ArrayLike) -> np.ndarray:
     """Score by 1 minus the gap between the two largest softmax probabilities.
 
     With p_1 and p_2 the two largest softmax probabilities, the score is::
@@ -240,7 +240,7 @@ def margin(logits):
     return (total + rest.max(axis=1)) / (1 + total)  # (1 - p_1) + p_2
 
 
-def gen(logits, gamma=0.1, n_top=100):
+def gen(logits: ArrayLike, gamma: float = 0.1, n_top: int = 100) -> np.ndarray:
     """Score by the generalised entropy of the softmax probabilities.
 
     Introduced in [1]_. With the `n_top` largest probabilities p_k the score is::
@@ -310,7 +310,9 @@ LOGIT_SCORES = {
 }
 
 
-def score_logits(logits, method, *, rejects=False):
+def score_logits(
+    logits: ArrayLike, method: str, *, rejects: bool = False
+) -> np.ndarray:
     """Return the out-of-distribution score of each row of logits.
 
     Parameters

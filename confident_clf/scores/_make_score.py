@@ -8,8 +8,11 @@ from confident_clf.scores._score import OODScore
 
 SCORES = {"auto": AutoScore, **NAMED}
 
+# What `method` may be where None means that of the estimator.
+Method = str | OODScore | list | None
 
-def make_score(method: str | OODScore | list) -> OODScore:
+
+def make_score(method: Method) -> OODScore:
     """Return the score for a method; a name gives one with default parameters.
 
     A list is fused. Raise ValueError if there is no such score, or a parameter of it is

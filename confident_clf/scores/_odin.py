@@ -2,6 +2,7 @@
 """ODIN: temperature scaling after an input perturbation."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -11,7 +12,9 @@ from confident_clf.scores._score import OODScore, rejects
 from confident_clf.utils._sklearn import Interval
 
 
-def odin(network, X, temperature=1000.0, epsilon=0.0014):
+def odin(
+    network: Any, X: np.ndarray, temperature: float = 1000.0, epsilon: float = 0.0014
+) -> np.ndarray:
     """Score by temperature scaling after an input perturbation.
 
     Introduced in [1]_. With S the softmax of the logits divided by `temperature`, and k
@@ -121,11 +124,11 @@ class ODIN(OODScore):
         "epsilon": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, *, temperature=1000, epsilon=0.0014):
+    def __init__(self, *, temperature: float = 1000, epsilon: float = 0.0014):
         self.temperature = temperature
         self.epsilon = epsilon
 
-    def ood_score(self, network, X):
+    def ood_score(self, network: Any, X: np.ndarray) -> np.ndarray:
         """Return the score of each sample, computed in batches to save memory."""
         return np.concatenate(
             [

@@ -20,7 +20,7 @@ class ComputedOnce:
     def __init__(self, network, X: np.ndarray, with_features: bool = False):
         self._network = network
         self._X = X
-        self._kept = {}
+        self._kept: dict = {}
         self.with_features = with_features
 
     def is_of(self, X: np.ndarray) -> bool:

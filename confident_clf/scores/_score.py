@@ -2,7 +2,7 @@
 """The base classes of scores: OODScore and LogitScore."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -44,7 +44,7 @@ class OODScore(ABC, BaseEstimator):
     # Whether `fit` must see the training samples first.
     needs_fit = False
 
-    def fit(self, network, X, y):
+    def fit(self, network: Any, X: np.ndarray, y: np.ndarray) -> Self:
         """Learn from the training samples; does nothing here.
 
         Parameters
@@ -63,7 +63,7 @@ class OODScore(ABC, BaseEstimator):
         """
         return self
 
-    def check(self, network, X):
+    def check(self, network: Any, X: np.ndarray) -> None:
         """Raise ValueError, before training, if the network lacks what the score needs.
 
         Parameters
@@ -75,7 +75,7 @@ class OODScore(ABC, BaseEstimator):
         """
 
     @abstractmethod
-    def ood_score(self, network, X):
+    def ood_score(self, network: Any, X: np.ndarray) -> np.ndarray:
         """Return the score of each sample.
 
         Parameters
@@ -122,7 +122,7 @@ class LogitScore(OODScore):
     """
 
     @abstractmethod
-    def of_logits(self, logits, *, rejects=False):
+    def of_logits(self, logits: np.ndarray, *, rejects: bool = False) -> np.ndarray:
         """Return the score of each row of logits.
 
         Parameters
@@ -138,7 +138,7 @@ class LogitScore(OODScore):
             Higher for out-of-distribution.
         """
 
-    def ood_score(self, network, X):
+    def ood_score(self, network: Any, X: np.ndarray) -> np.ndarray:
         """Return the score of each sample's logits."""
         logits = network(X)
         return self.of_logits(logits, rejects=rejects(network, logits))
@@ -147,14 +147,14 @@ class LogitScore(OODScore):
 class NamedScore(LogitScore):
     """A score of logits without parameters, by its name in `LOGIT_SCORES`."""
 
-    def __init__(self, name):
+    def __init__(self, name: str):
         self.name = name
 
-    def of_logits(self, logits, *, rejects=False):
+    def of_logits(self, logits: np.ndarray, *, rejects: bool = False) -> np.ndarray:
         """Return the score of each row of logits."""
         return score_logits(logits, self.name, rejects=rejects)
 
 
-def rejects(network: Callable, logits: np.ndarray) -> bool:
+def rejects(network: Any, logits: np.ndarray) -> bool:
     """Return whether a network has a reject logit: one logit more than classes."""
     return logits.shape[1] > network.n_classes

@@ -31,7 +31,7 @@ class ExplicitOOD(OODSource):
     needs_ood_rows = True
     _near: Tensor | None = None  # the rows where training takes place
 
-    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Keep the user's rows as they are, and a copy on a GPU if they fit there."""
         super().prepare(x, x_ood, device)
         if x_ood is not None:
@@ -46,4 +46,4 @@ class ExplicitOOD(OODSource):
 
     def forget_batch(self) -> None:
         """Drop the copy: pickles and copies of the source are made without it."""
-        vars(self).pop("_near", None)
+        self.__dict__.pop("_near", None)

@@ -50,7 +50,7 @@ class FeatureOOD(OODSource):
         "distance": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, *, share=0.5, distance=5.0):
+    def __init__(self, *, share: float = 0.5, distance: float = 5.0):
         super().__init__()
         self.share = share
         self.distance = distance

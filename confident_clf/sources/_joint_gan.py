@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A GAN trained together with the classifier: the paper's blue bar."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from numbers import Integral, Real
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -95,15 +97,22 @@ class JointGAN(OODSource):
         "objective": [StrOptions({"boundary", "confident"})],
     }
 
+    offset_: Tensor
+    scale_: Tensor
+    divisor_: Tensor
+    varies_: Tensor | None
+    generator_: Any
+    discriminator_: Any
+
     def __init__(
         self,
-        generator=None,
-        discriminator=None,
+        generator: Callable | None = None,
+        discriminator: Callable | None = None,
         *,
-        latent_dim=100,
-        lr=None,
-        entropy_weight=0.0,
-        objective="boundary",
+        latent_dim: int = 100,
+        lr: float | None = None,
+        entropy_weight: float = 0.0,
+        objective: str = "boundary",
     ):
         super().__init__()
         self.generator = generator
@@ -113,11 +122,11 @@ class JointGAN(OODSource):
         self.entropy_weight = entropy_weight
         self.objective = objective
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also of a network: ``generator__width`` and the like."""
         return super().set_params(**bind_network_params(self, params))
 
-    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Learn the units of the data; build networks and optimizers, once."""
         super().prepare(x, x_ood, device)
         if hasattr(self, "generator_"):
@@ -145,7 +154,7 @@ class JointGAN(OODSource):
             )
         self._make_optimizers(shape)
 
-    def make_networks(self, input_shape, device) -> None:
+    def make_networks(self, input_shape: tuple[int, ...], device: torch.device) -> None:
         """Build generator, discriminator and their optimizers."""
         self._build(input_shape, device)
         self._make_optimizers(input_shape)
@@ -162,7 +171,7 @@ class JointGAN(OODSource):
         self.generator_optimizer_ = _adam(self.generator_, lr)
         self.discriminator_optimizer_ = _adam(self.discriminator_, lr)
 
-    def step(self, x: Tensor, net) -> dict[str, Tensor]:
+    def step(self, x: Tensor, net: Any) -> dict[str, Tensor]:
         """Move the discriminator, then the generator; return their losses."""
         real, fake = self._standardize(x), self._generate(len(x))
         self._last_batch = real, fake.detach()
@@ -178,7 +187,7 @@ class JointGAN(OODSource):
         standard deviation of the training samples in the batch. It is near 0 if the
         generator makes one sample only.
         """
-        last_batch = vars(self).pop("_last_batch", None)
+        last_batch = self.__dict__.pop("_last_batch", None)
         if last_batch is None:  # a pre-trained GAN makes no steps
             return {}
         real, fake = (batch.std(dim=0).mean() for batch in last_batch)
@@ -186,7 +195,7 @@ class JointGAN(OODSource):
 
     def forget_batch(self) -> None:
         """Drop the samples of the last batch."""
-        vars(self).pop("_last_batch", None)
+        self.__dict__.pop("_last_batch", None)
 
     def optimizers(self) -> list:
         """Return the optimizers of the discriminator and the generator."""

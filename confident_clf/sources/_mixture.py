@@ -2,8 +2,10 @@
 """Several sources at once, each with its share of the samples."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Real
+from typing import Any
 
 import torch
 from sklearn.base import clone
@@ -38,7 +40,9 @@ class MixtureOOD(OODSource):
         "shares": ["array-like", None],
     }
 
-    def __init__(self, sources, *, shares=None):
+    sources_: Any
+
+    def __init__(self, sources: Sequence, *, shares: Sequence[float] | None = None):
         super().__init__()
         self.sources = sources
         self.shares = shares
@@ -65,21 +69,21 @@ class MixtureOOD(OODSource):
         sources = [source for source, _ in self._flat()]
         return {"": self, **{f"sources_.{i}": s for i, s in enumerate(sources)}}
 
-    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Clone the sources, also those inside mixtures, once, and prepare each."""
         super().prepare(x, x_ood, device)
         self._clone_sources()
         for source in self.sources_:
             source.prepare(x, x_ood if source.needs_ood_rows else None, device)
 
-    def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def rebuild(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Clone the sources and let each rebuild itself."""
         super().prepare(x, x_ood, device)
         self._clone_sources()
         for source in self.sources_:
             source.rebuild(x, x_ood if source.needs_ood_rows else None, device)
 
-    def make_networks(self, input_shape, device) -> None:
+    def make_networks(self, input_shape: tuple[int, ...], device: torch.device) -> None:
         """Clone the sources, and let each build its networks."""
         self._clone_sources()
         for source in self.sources_:
@@ -106,7 +110,7 @@ class MixtureOOD(OODSource):
         if (
             not self.sources
             or len(shares) != len(self.sources)
-            or not all(isinstance(s, Real) and 0 < s < math.inf for s in shares)
+            or not all(isinstance(s, Real) and 0 < float(s) < math.inf for s in shares)
         ):
             raise ValueError(
                 f"shares={self.shares!r} must be positive numbers, one for each of the "
@@ -118,7 +122,7 @@ class MixtureOOD(OODSource):
             pairs += [(leaf, part * share / sum(shares)) for leaf, part in inner]
         return pairs
 
-    def step(self, x: Tensor, net) -> dict[str, Tensor]:
+    def step(self, x: Tensor, net: Any) -> dict[str, Tensor]:
         """Let each source move; number a loss that several sources record."""
         return _numbered(source.step(x, net) for source in self.sources_)
 

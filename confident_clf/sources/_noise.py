@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Noise: out-of-distribution samples made from the data, without a network."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,13 +70,24 @@ class NoiseOOD(OODSource):
 
     draws_ahead = True
 
-    def __init__(self, kinds=None, *, enlarge=0.5, categorical="auto"):
+    rows_: Tensor
+    low_: Tensor
+    high_: Tensor
+    numbers_: Tensor
+
+    def __init__(
+        self,
+        kinds: Sequence[str] | None = None,
+        *,
+        enlarge: float = 0.5,
+        categorical: str | list = "auto",
+    ):
         super().__init__()
         self.kinds = kinds
         self.enlarge = enlarge
         self.categorical = categorical
 
-    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Learn the range of the data, and keep some rows."""
         super().prepare(x, x_ood, device)
         makers = _makers(x)
@@ -103,7 +116,7 @@ class NoiseOOD(OODSource):
     def _categories(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return each column's first of its category, and whether it is in one."""
         n_columns = x.shape[1]
-        groups = self.categorical
+        groups: Any = self.categorical
         if groups == "auto":
             groups = find_categories(x)
         else:
@@ -281,7 +294,7 @@ def _length_of_one_hot(is_high: Tensor, columns: list[int]) -> int:
 
 def _check_categories(groups: list, n_columns: int) -> None:
     """Raise ValueError unless groups hold columns, each at most once."""
-    columns = []
+    columns: list[int] = []
     for group in groups:
         if not isinstance(group, list | tuple) or not group:
             raise ValueError(
@@ -289,7 +302,9 @@ def _check_categories(groups: list, n_columns: int) -> None:
                 "[[3, 4, 5], [8, 9]]."
             )
         columns += group
-    are_columns = all(isinstance(c, Integral) and 0 <= c < n_columns for c in columns)
+    are_columns = all(
+        isinstance(c, Integral) and 0 <= int(c) < n_columns for c in columns
+    )
     if not are_columns or len(set(columns)) < len(columns):
         raise ValueError(
             f"categorical={groups!r} must name columns from 0 to {n_columns - 1}, each "

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A GAN trained before the classifier, without the KL term: the paper's orange bar."""
 
+from collections.abc import Callable
 from numbers import Integral
+from typing import Any, Self
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from confident_clf._training._batches import EpochMeans, ShuffledBatches, resident
 from confident_clf._training._collapse import warn_of_collapse
@@ -70,15 +73,15 @@ class OriginalGAN(JointGAN):
 
     def __init__(
         self,
-        generator=None,
-        discriminator=None,
+        generator: Callable | None = None,
+        discriminator: Callable | None = None,
         *,
-        latent_dim=100,
-        lr=None,
-        entropy_weight=0.0,
-        max_epochs=50,
-        batch_size=64,
-        lr_schedule="one_cycle",
+        latent_dim: int = 100,
+        lr: float | None = None,
+        entropy_weight: float = 0.0,
+        max_epochs: int = 50,
+        batch_size: int = 64,
+        lr_schedule: str | Callable | None = "one_cycle",
     ):
         super().__init__(
             generator,
@@ -91,14 +94,14 @@ class OriginalGAN(JointGAN):
         self.batch_size = batch_size
         self.lr_schedule = lr_schedule
 
-    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Train both networks, then freeze them; keep the losses in `history_`."""
         is_trained = hasattr(self, "history_")
         super().prepare(x, x_ood, device)
         if is_trained:
             return
         schedule = resolve_schedule(self.lr_schedule)
-        self.history_ = []
+        self.history_: list[dict] = []
         ranks_together().start_alike(device, self)
         batches = ShuffledBatches(resident((x,), device), self.batch_size)
         n_steps = self.max_epochs * len(batches)
@@ -121,7 +124,7 @@ class OriginalGAN(JointGAN):
                 losses.add(self._step_both(real), len(real))
         self.history_.append(losses.means() | self.end_epoch())
 
-    def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def rebuild(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Build the networks, frozen, without training them."""
         super().prepare(x, x_ood, device)
         self.requires_grad_(False).eval()
@@ -135,12 +138,12 @@ class OriginalGAN(JointGAN):
             "generator_loss": self._step_generator(fake),
         }
 
-    def train(self, mode: bool = True) -> nn.Module:
+    def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode once frozen: BatchNorm must not learn from fakes."""
         frozen = any(not p.requires_grad for p in self.parameters())
         return super().train(mode and not frozen)
 
-    def step(self, x: Tensor, net) -> dict[str, Tensor]:
+    def step(self, x: Tensor, net: Any) -> dict[str, Tensor]:
         """Do nothing: the networks are frozen."""
         return {}
 

@@ -2,7 +2,10 @@
 """The protocol of a source of out-of-distribution samples."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
+import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
@@ -55,8 +58,12 @@ class OODSource(ABC, BaseEstimator, nn.Module):
     # As in scikit-learn: the classifier checks these before it uses the source.
     _parameter_constraints: dict = {}
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
+
+    # Of scikit-learn; without the types, nn.Module would say that they are tensors.
+    get_params: Callable[..., dict]
+    _validate_params: Callable[[], None]
 
     # nn.Module has a __repr__ too; scikit-learn's shows the parameters.
     __repr__ = BaseEstimator.__repr__
@@ -78,7 +85,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             (n, n_features).
         """
 
-    def prepare(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def prepare(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Learn from the training data what is needed, before training.
 
         Called again when training continues with other data (`partial_fit`,
@@ -96,7 +103,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         """
         self.device = device
 
-    def make_networks(self, input_shape, device) -> None:
+    def make_networks(self, input_shape: tuple[int, ...], device: torch.device) -> None:
         """Build the source's own networks and their optimizers, untrained.
 
         Called when a file is loaded, which then sets their tensors; a source that has
@@ -110,7 +117,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
             Where the networks must be.
         """
 
-    def rebuild(self, x: Tensor, x_ood: Tensor | None, device) -> None:
+    def rebuild(self, x: Tensor, x_ood: Tensor | None, device: torch.device) -> None:
         """Make what `prepare` makes, for a checkpoint to be loaded into.
 
         The same as `prepare`, unless that takes long.
@@ -126,7 +133,7 @@ class OODSource(ABC, BaseEstimator, nn.Module):
         """
         self.prepare(x, x_ood, device)
 
-    def step(self, x: Tensor, net) -> dict[str, Tensor]:
+    def step(self, x: Tensor, net: Any) -> dict[str, Tensor]:
         """Move the source's own networks on one batch.
 
         Parameters

@@ -6,16 +6,18 @@ from a forked child of a server. What we compute must not depend on it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial, wraps
 from threading import Lock
+from typing import Any, cast
 
 import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
 from confident_clf.utils._errstate import USUAL
+from confident_clf.utils._types import Function
 
 # A forked child would wait for ever for the OpenMP threads of its parent.
 _is_forked_child = False
@@ -32,19 +34,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def pinned(method: Callable) -> Callable:
+def pinned(method: Function) -> Function:
     """Decorate a public method so that it runs under the settings it needs."""
 
     @wraps(method)
-    def with_settings(*args, **kwargs):
+    def with_settings(*args: Any, **kwargs: Any) -> Any:
         with settings():
             return method(*args, **kwargs)
 
-    return with_settings
+    return cast(Function, with_settings)
 
 
 @contextmanager
-def settings():
+def settings() -> Iterator[None]:
     """Use NumPy's and torch's usual settings in the block."""
     with ExitStack() as stack:
         stack.enter_context(np.errstate(**USUAL))

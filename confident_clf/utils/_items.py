@@ -4,6 +4,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def _check_dataset(data: Dataset) -> None:
         raise ValueError(f"X is a {type(data).__name__} with 0 samples. Pass some.")
 
 
-class ItemReader:
+class ItemReader(Dataset):
     """Read samples that come one by one, by their numbers.
 
     `n_workers` processes read in a training, `n_threads` threads elsewhere.
@@ -222,7 +223,7 @@ def samples_and_labels(X, y):
     return X, y
 
 
-def _labels_of(data: Dataset) -> np.ndarray:
+def _labels_of(data: Any) -> np.ndarray:
     """Return the labels of a data set.
 
     torchvision's folders know them. Of others all samples are read.

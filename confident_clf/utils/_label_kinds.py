@@ -2,6 +2,7 @@
 """Labels of every kind: numbers, strings and dates; others are refused by name."""
 
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +11,7 @@ from scipy.sparse import issparse
 _TO_STRINGS = "[str(label) for label in y]"
 
 
-def plain_labels(y: ArrayLike | None) -> np.ndarray | None:
+def plain_labels(y: Any) -> Any:
     """Return labels as an array of numbers, strings or dates.
 
     Nullable integers of pandas stay integers. Raise ValueError if some are missing, or
@@ -23,8 +24,8 @@ def plain_labels(y: ArrayLike | None) -> np.ndarray | None:
         _refuse_columns(y, y.toarray())
     # Of a list, NumPy would make strings of numbers and NaN, and columns of tuples.
     if isinstance(y, (list, tuple)) and not any(isinstance(row, list) for row in y):
-        _refuse_odd_types(y)
-        _refuse_missing(y)
+        _refuse_odd_types(list(y))
+        _refuse_missing(list(y))
     try:
         labels = np.asarray(y)
     except (TypeError, ValueError, RuntimeError):

@@ -4,6 +4,7 @@
 import warnings
 from datetime import date, timedelta
 from numbers import Number
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,7 +32,7 @@ def check_class_labels(y: np.ndarray) -> None:
         ) from error
 
 
-def check_labels(y: ArrayLike) -> np.ndarray:
+def check_labels(y: Any) -> np.ndarray:
     """Return class labels as a vector; raise ValueError if they cannot name classes."""
     y = column_or_1d(plain_labels(y), warn=True)
     assert_all_finite(y, input_name="y")
@@ -88,7 +89,7 @@ def _kind_of_all(y: np.ndarray) -> str | None:
     return None
 
 
-def is_ood_label(y: np.ndarray, ood_label: object) -> np.ndarray:
+def is_ood_label(y: np.ndarray, ood_label: Any) -> np.ndarray:
     """Return which labels equal the label of OOD rows; none do if it is None.
 
     Raise ValueError if `ood_label` is not one label, is missing itself, or of another

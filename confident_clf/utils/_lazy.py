@@ -128,7 +128,7 @@ def least_and_most(X: np.ndarray | LazyRows) -> tuple[float, float]:
 
 def std_of_columns(X: np.ndarray | LazyRows) -> tuple[np.ndarray, np.ndarray]:
     """Return the standard deviation and the mean of each column, float64."""
-    n, mean, total = 0, 0.0, 0.0
+    n, mean, total = 0, np.array(0.0), np.array(0.0)
     for part in blocks_of(X):
         # The parts' variances and means give those of all rows: Chan et al., 1979.
         shift, k = part.mean(axis=0, dtype=np.float64) - mean, len(part)

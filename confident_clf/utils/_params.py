@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Find parameters inside an estimator; take parameters of `fit` for some rows."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from confident_clf.utils._sklearn import _check_method_params, _safe_indexing
+from confident_clf.utils._types import SamplesLike
 
 # Samples that are none of the rows of X.
 _OTHER_SAMPLES = ("X_ood", "X_val", "y_val")
@@ -24,7 +27,7 @@ def params_named(estimator: BaseEstimator, name: str) -> dict:
 
 
 def params_of_rows(
-    X: ArrayLike, params: dict, rows: np.ndarray, y: ArrayLike | None = None
+    X: SamplesLike, params: dict, rows: np.ndarray, y: ArrayLike | None = None
 ) -> dict:
     """Return the parameters of `fit` for some rows of X; `y` has the labels of these.
 
@@ -53,7 +56,7 @@ def is_balanced(value: object) -> bool:
     return isinstance(value, str) and value == "balanced"
 
 
-def resolve_beta(beta: float | str, ood_source: object) -> float:
+def resolve_beta(beta: Any, ood_source: object) -> float:
     """Return the beta that a classifier trains with: "auto" depends on the source."""
     if not is_auto(beta):
         return beta

@@ -79,6 +79,7 @@ class _Lines:
     """What a bar would say, as a line after every tenth of the steps and the last."""
 
     def __init__(self, desc: str, initial: int, total: int):
+        self.total = total
         self.options = {"prefix": desc, "initial": initial, "total": total}
         self.n = self.n_written = initial
         self.start = time.monotonic()
@@ -91,8 +92,7 @@ class _Lines:
     def update(self) -> None:
         """Count a step, and write a line where a new tenth begins."""
         self.n += 1
-        total = self.options["total"]
-        if self.n * 10 // total > (self.n - 1) * 10 // total:
+        if self.n * 10 // self.total > (self.n - 1) * 10 // self.total:
             self._write()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 from contextlib import contextmanager
 from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,8 @@ def seeded(seed: int, device: torch.device):
 
 def random_states(device: str | torch.device) -> dict:
     """Return the states of all generators that `seeded` seeds, as plain values."""
-    name, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, *rest = state
     states = {
         "python": random.getstate(),
         "numpy": (name, keys.tolist(), *rest),

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The one home of scikit-learn imports that are not public, and so may move."""
+"""The one home of scikit-learn imports that are not public, and so may move.
 
-from sklearn.base import _fit_context
+Decorators are here too, with types: of an untyped one, a method has no type.
+"""
+
+from collections.abc import Callable
+
+import sklearn.base
+import sklearn.utils.metaestimators
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
@@ -19,6 +25,14 @@ from sklearn.utils.validation import (
     _num_samples,
 )
 
+from confident_clf.utils._types import Function
+
+# Both keep the signature of the method that they decorate.
+_fit_context: Callable[..., Callable[[Function], Function]] = sklearn.base._fit_context
+available_if: Callable[[Callable], Callable[[Function], Function]] = (
+    sklearn.utils.metaestimators.available_if
+)
+
 __all__ = [
     "BaseSearchCV",
     "HasMethods",
@@ -33,5 +47,6 @@ __all__ = [
     "_routing_enabled",
     "_safe_indexing",
     "_safe_split",
+    "available_if",
     "get_namespace_and_device",
 ]

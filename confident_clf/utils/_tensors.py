@@ -119,7 +119,7 @@ def extremes(x: Tensor | LazyTensor, dims: tuple[int, ...]) -> tuple[Tensor, Ten
     The dimensions are kept, with size 1.
     """
     if isinstance(x, Tensor):
-        return tuple(f(x, dim=dims, keepdim=True) for f in (torch.amin, torch.amax))
+        return torch.amin(x, dims, keepdim=True), torch.amax(x, dims, keepdim=True)
     lows, highs = zip(*(extremes(part, dims) for part in x.blocks()), strict=True)
     return torch.cat(lows).amin(0, keepdim=True), torch.cat(highs).amax(0, keepdim=True)
 
@@ -128,4 +128,5 @@ def std_and_mean(x: Tensor | LazyTensor) -> tuple[Tensor, Tensor]:
     """Return the standard deviation and the mean of each column of rows."""
     if isinstance(x, Tensor):
         return torch.std_mean(x, dim=0, correction=0)
-    return tuple(as_tensor(f.astype(np.float32)) for f in std_of_columns(x.rows))
+    std, mean = (f.astype(np.float32) for f in std_of_columns(x.rows))
+    return as_tensor(std), as_tensor(mean)

@@ -2,6 +2,7 @@
 """The one home of details of torch and Python that are not public, and so may move."""
 
 import dis
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ def comes_from_raise(error: BaseException) -> bool:
 
     A signal interrupts any bytecode instruction; a statement is RAISE_VARARGS.
     """
-    innermost = error.__traceback__
+    innermost: Any = error.__traceback__
     while innermost.tb_next is not None:
         innermost = innermost.tb_next
     code = innermost.tb_frame.f_code.co_code

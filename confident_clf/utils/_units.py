@@ -17,7 +17,7 @@ _MANY, _NEARLY_ALL = 10, 0.95
 _MOST_OUTSIDE = 0.01
 
 # The nets whose users were warned: a fitted model itself must not change.
-_warned = WeakSet()
+_warned: WeakSet = WeakSet()
 
 
 class PixelRange(NamedTuple):
@@ -93,7 +93,7 @@ def _flat_parts(X: np.ndarray | LazyRows) -> Iterator[np.ndarray]:
     return (part.reshape(len(part), -1) for part in blocks_of(X))
 
 
-def scale_of(X: np.ndarray) -> int:
+def scale_of(X: np.ndarray | LazyRows) -> int:
     """Return what pixels are divided by before the networks see them."""
     return 255 if X.dtype == np.uint8 else 1
 

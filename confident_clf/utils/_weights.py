@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Weights in the cross entropy: `sample_weight` of rows, `class_weight` of classes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -132,7 +132,7 @@ def _check_class_weight(class_weight: dict, classes: np.ndarray) -> np.ndarray:
     return np.array([class_weight.get(name, 1.0) for name in names], dtype=np.float64)
 
 
-def _is_positive(weight: object) -> bool:
+def _is_positive(weight: Any) -> bool:
     """Return whether a weight is a finite number above 0, also as float32."""
     try:
         return bool(0 < np.float32(weight) < np.inf)
