@@ -79,8 +79,9 @@ def save(estimator: BaseEstimator, path: Target) -> None:
     history are not saved.
 
     Some scores and sources keep training samples, and the file then contains them: rows
-    for "noise" and "explicit", features for "knn". Do not publish the file if you may
-    not publish the samples.
+    for "noise" and "explicit", features for "knn", and the rows that the `partial_fit`
+    of a detector calibrates with. Do not publish the file if you may not publish the
+    samples.
 
     Examples
     --------

@@ -205,3 +205,13 @@ def test_rare_classes(tmp_path, capsys):
     assert plain[0] < 0.4 and balanced[0] > 0.65
     assert balanced[1] < 0.65 and per_class[1] > 0.75
     assert (tmp_path / "rare_classes.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_stream(tmp_path, capsys):
+    """Check that known rows that move are refused, unless the detector goes on."""
+    run_example("plot_stream", tmp_path)
+    figures = re.findall(r"known accepted (0\.\d+), unk", capsys.readouterr().out)
+    fitted_once, goes_on = np.array(figures, dtype=float)
+    assert fitted_once < 0.9 and goes_on > 0.94
+    assert (tmp_path / "stream.png").read_bytes().startswith(b"\x89PNG")

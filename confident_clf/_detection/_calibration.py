@@ -36,6 +36,7 @@ from confident_clf.utils._params import params_of_rows
 from confident_clf.utils._rare import keep_classes
 from confident_clf.utils._routing import refuse_groups, route_fit_params
 from confident_clf.utils._sklearn import _num_samples, _safe_indexing
+from confident_clf.utils._tensors import as_array
 from confident_clf.utils._types import SamplesLike
 
 
@@ -63,8 +64,7 @@ def calibrate(
     detector: BaseEstimator, X: SamplesLike, y: Any, params: dict
 ) -> Calibrated:
     """Return the fitted estimator, and confidences of rows it was not fitted on."""
-    check_method(detector.estimator, detector.method)
-    _check_classifier(detector)
+    check_detector(detector)
     X, y = samples_and_labels(X, y)
     X, y = indexable(opened_for(detector.estimator, X), y)
     score_rows = _score_frozen if is_frozen(detector) else _fit_and_score
@@ -72,6 +72,12 @@ def calibrate(
     _check_enough(detector, len(scored.confidence))
     _warn_of_left_out(scored.left_out)
     return Calibrated(scored.estimator, _group(detector, scored), scored.left_out)
+
+
+def check_detector(detector: BaseEstimator) -> None:
+    """Raise an error if the estimator cannot be scored by this method, or by class."""
+    check_method(detector.estimator, detector.method)
+    _check_classifier(detector)
 
 
 def is_frozen(detector: BaseEstimator) -> bool:
@@ -100,7 +106,7 @@ def _score_frozen(
         )
     if y is not None and detector.per_class:
         _check_enough_of_each(detector, estimator.classes_, y)
-    confidence, predicted = _score(detector, estimator, X)
+    confidence, predicted = score(detector, estimator, X)
     warn_of_inversion(estimator, X, confidence, detector.method)
     return _Scored(estimator, confidence, predicted, np.array([]))
 
@@ -114,11 +120,11 @@ def _fit_and_score(
     keep is fitted on all rows.
     """
     params, split_params = route_fit_params(detector, params)
-    if _holds_out_a_share(detector):
+    if holds_out_a_share(detector):
         refuse_groups(split_params, detector.cv, "cv=GroupKFold()")
     splits = list(_splitter(detector, y).split(X, y, **split_params))
     left_out: Any = []
-    if _holds_out_a_share(detector) and _has_classes(detector, y):
+    if holds_out_a_share(detector) and has_labels(detector, y):
         splits, left_out = _keep_rare(detector, y, *splits[0])
     _check_splits(detector, y, [held_out for _, held_out in splits])
     confidences: list = []
@@ -130,7 +136,7 @@ def _fit_and_score(
         predicted.append(scored.predicted)
         left_out.extend(scored.left_out)
     estimator = scored.estimator
-    if not _holds_out_a_share(detector):
+    if not holds_out_a_share(detector):
         estimator = to_be_fitted(detector.estimator, detector.method)
         estimator.fit(X, y, **params)
     return _Scored(
@@ -156,7 +162,7 @@ def _fit_and_score_split(
     X_train, y_train = split_rows(estimator, X, y, train)
     estimator.fit(X_train, y_train, **params_of_rows(X, params, train, y_train))
     X_held_out, y_held_out = split_rows(estimator, X, y, held_out, train)
-    confidence, predicted = _score(detector, estimator, X_held_out)
+    confidence, predicted = score(detector, estimator, X_held_out)
     known = is_known(estimator, y_held_out, len(confidence))
     if warns:
         rows = rows_of(X_held_out, np.flatnonzero(known))
@@ -165,11 +171,11 @@ def _fit_and_score_split(
     return _Scored(estimator, confidence[known], predicted[known], left_out)
 
 
-def _has_classes(detector: BaseEstimator, y: Any) -> bool:
+def has_labels(detector: BaseEstimator, y: Any) -> bool:
     """Return whether y has one label for each row, which a classifier will learn."""
     if not is_classifier(detector.estimator) or y is None or issparse(y):
         return False
-    return np.size(y) == len(y)
+    return np.size(as_array(y)) == len(y)
 
 
 def _keep_rare(
@@ -198,7 +204,7 @@ def _warn_of_left_out(left_out: np.ndarray) -> None:
         )
 
 
-def _score(
+def score(
     detector: BaseEstimator, estimator: BaseEstimator, X: SamplesLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return confidences, and with `per_class` predicted classes, else zeros."""
@@ -210,15 +216,24 @@ def _score(
 
 def _group(detector: BaseEstimator, scored: _Scored) -> list[np.ndarray]:
     """Return the lowered confidences, sorted, for each threshold."""
-    confidence = lower(scored.confidence)
     if not detector.per_class:
-        return [np.sort(confidence)]
+        return grouped(scored.confidence, scored.predicted, None)
     classes = scored.estimator.classes_
-    groups = [np.sort(confidence[scored.predicted == label]) for label in classes]
+    groups = grouped(scored.confidence, scored.predicted, classes)
     sizes = [len(group) for group in groups]
     counts = dict(zip(classes.tolist(), sizes, strict=True))
     check_enough_per_class(counts, detector.target_tpr, "predicted")
     return groups
+
+
+def grouped(
+    confidence: np.ndarray, predicted: np.ndarray, classes: np.ndarray | None
+) -> list[np.ndarray]:
+    """Return lowered confidences, sorted: in one group, or one for each class."""
+    confidence = lower(confidence)
+    if classes is None:
+        return [np.sort(confidence)]
+    return [np.sort(confidence[predicted == label]) for label in classes]
 
 
 def _check_classifier(detector: BaseEstimator) -> None:
@@ -252,11 +267,11 @@ def _check_enough_of_each(
 
 def _check_enough(detector: BaseEstimator, n: int) -> None:
     """Raise ValueError if n rows are too few to calibrate."""
-    share = detector.cv if _holds_out_a_share(detector) else 1
+    share = detector.cv if holds_out_a_share(detector) else 1
     check_enough(n, detector.target_tpr, share)
 
 
-def _holds_out_a_share(detector: BaseEstimator) -> bool:
+def holds_out_a_share(detector: BaseEstimator) -> bool:
     """Return whether rows are held out once, as a share, and not in folds."""
     is_share = isinstance(detector.cv, Real) and not isinstance(detector.cv, Integral)
     return is_share and not is_frozen(detector)
@@ -264,7 +279,7 @@ def _holds_out_a_share(detector: BaseEstimator) -> bool:
 
 def _splitter(detector: BaseEstimator, y: ArrayLike | None) -> BaseCrossValidator:
     """Return the splitter that `cv` describes."""
-    if _holds_out_a_share(detector):
+    if holds_out_a_share(detector):
         return ShuffleSplit(
             1, test_size=detector.cv, random_state=detector.random_state
         )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """OODDetector: a threshold on a confidence, with a guarantee."""
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -12,14 +12,17 @@ from sklearn.base import (
     MetaEstimatorMixin,
     TransformerMixin,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from confident_clf._detection._calibration import calibrate, is_frozen
 from confident_clf._detection._confidence import id_confidence
 from confident_clf._detection._conformal import (
     conformal_p_values,
+    conformal_rank,
     conformal_threshold,
     discoveries,
 )
@@ -28,6 +31,7 @@ from confident_clf._detection._decisions import (
     confidence_and_labels,
     p_values_by_group,
 )
+from confident_clf._detection._reservoir import can_stream, go_on, why_too_few
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES, Method
 from confident_clf.utils._errstate import usual_errors
@@ -90,6 +94,9 @@ class OODDetector(
         predicted as that class are accepted with a probability of at least
         `target_tpr`. Otherwise some classes may be rejected more often than others.
         Needs a classifier, and enough calibration rows of every class.
+    reservoir_size : int, default=1000
+        How many of the rows that `partial_fit` holds out are kept to calibrate with.
+        `fit` keeps none.
     random_state : int, RandomState instance or None, default=None
         Draws the held-out share of a float `cv`. Pass an int for the same result each
         time.
@@ -114,7 +121,8 @@ class OODDetector(
         `classes_`.
     threshold_ : float or ndarray of shape (n_classes,)
         Smallest confidence, as given by `score_samples`, that is accepted: one of
-        `calibration_scores_`; with `per_class`, one for each class.
+        `calibration_scores_`; with `per_class`, one for each class. Missing as long as
+        `partial_fit` has held out too few rows.
     uncalibrated_classes_ : ndarray
         Classes that were too rare to calibrate with; usually empty. The guarantee does
         not hold for samples of these.
@@ -176,10 +184,12 @@ class OODDetector(
         "method": [StrOptions(set(SCORES)), OODScore, list, None],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
         "per_class": ["boolean"],
+        "reservoir_size": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
-    # `fdr` is for the caller of predict, not for routing.
+    # These are for the caller, not for routing.
     __metadata_request__predict = {"fdr": UNUSED}
+    __metadata_request__partial_fit = {"classes": UNUSED}
 
     def __init__(
         self,
@@ -189,6 +199,7 @@ class OODDetector(
         method: Method = None,
         cv: Any = 0.2,
         per_class: bool = False,
+        reservoir_size: int = 1000,
         random_state: RandomState = None,
     ):
         self.estimator = estimator
@@ -196,6 +207,7 @@ class OODDetector(
         self.method = method
         self.cv = cv
         self.per_class = per_class
+        self.reservoir_size = reservoir_size
         self.random_state = random_state
 
     @usual_errors
@@ -234,16 +246,90 @@ class OODDetector(
             NaN; or if a label is not among the classes of a frozen estimator.
         """
         estimator, groups, left_out = calibrate(self, X, y, params)
-        thresholds = [conformal_threshold(group, self.target_tpr) for group in groups]
+        self._keep(X, estimator, groups, left_out)
+        self.__dict__.pop("_stream", None)
+        return self
+
+    @available_if(can_stream)
+    @usual_errors
+    @_fit_context(
+        # The parameters of estimator are not validated yet.
+        prefer_skip_nested_validation=False
+    )
+    def partial_fit(
+        self,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Train on a part of a batch, hold out the rest, and set the threshold anew.
+
+        A share of `cv` of the rows, rounded up, is drawn at random and never trained
+        on. The estimator's `partial_fit` gets the others. Of all rows that were held
+        out so far, a random sample of at most `reservoir_size` is kept, in which each
+        of them is equally likely. After every call it is scored by the estimator as it
+        then is, and sets the threshold, by the rule of `fit`.
+
+        Pass every row once: a row that is held out in one call and trained on in
+        another would end the guarantee. It holds at any time, as long as the
+        distribution of the stream does not change. If that changes, the threshold
+        follows as the sample does, slowly. While there are too few rows for
+        `target_tpr`, there are scores, but no decisions yet.
+
+        After `fit`, the estimator is trained further, and calibration begins anew:
+        `fit` does not keep its rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            A batch of samples, as the estimator takes them.
+        y : array-like of shape (n_samples,) or None, default=None
+            Labels, for estimators that need them.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels that will ever occur, for the first call. None means those of the
+            first batch. Only for classifiers.
+        **params : dict
+            Parameters of the estimator's `partial_fit`, such as ``sample_weight``,
+            split as in `fit`.
+
+        Returns
+        -------
+        OODDetector
+            The detector. If an error is raised, it is what it was before.
+
+        Raises
+        ------
+        AttributeError
+            If the estimator is frozen or does not have `partial_fit`.
+        TypeError
+            As in `fit`.
+        ValueError
+            If `cv` is not a float; if no row is left to train on; if a label is not
+            among the classes; if `reservoir_size` has changed since the first call, or
+            is too small for `target_tpr`; if a confidence is NaN.
+        """
+        estimator, groups, stream = go_on(self, X, y, classes, params)
+        self._keep(X, estimator, groups, np.array([]))
+        self._stream = stream
+        return self
+
+    def _keep(self, X, estimator, groups, left_out):
+        """Keep the estimator, and thresholds if there are enough calibration rows."""
         sizes = [len(group) for group in groups]
+        enough = min(conformal_rank(n, self.target_tpr) for n in sizes) > 0
+        if enough:
+            found = [conformal_threshold(group, self.target_tpr) for group in groups]
+            thresholds = np.array(found) if self.per_class else found[0]
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.estimator_ = estimator
         self.uncalibrated_classes_ = left_out
         self._method = self.method  # the thresholds are of its scores
         self.calibration_scores_ = groups if self.per_class else groups[0]
         self.n_calibration_ = np.array(sizes) if self.per_class else sizes[0]
-        self.threshold_ = np.array(thresholds) if self.per_class else thresholds[0]
-        return self
+        self.__dict__.pop("threshold_", None)
+        if enough:
+            self.threshold_ = thresholds
 
     @usual_errors
     def predict(self, X: SamplesLike, *, fdr: float | None = None) -> np.ndarray:
@@ -430,7 +516,9 @@ class OODDetector(
 
     def _has_groups(self) -> bool:
         """Return whether each predicted class has its own threshold."""
-        check_fitted(self, "threshold_")
+        check_fitted(self, "estimator_")
+        if "threshold_" not in vars(self):
+            raise NotFittedError(why_too_few(self))
         return np.ndim(self.threshold_) > 0
 
     def _above_threshold(self, scores: np.ndarray, labels: Any) -> np.ndarray:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """OpenSetClassifier: a class, or the label for unknown."""
 
+from copy import copy
 from numbers import Real
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from confident_clf._detection._calibration import is_frozen
 from confident_clf._detection._decisions import Decisions
 from confident_clf._detection._detector import OODDetector
+from confident_clf._detection._reservoir import can_stream
 from confident_clf.scores._make_score import Method
 from confident_clf.utils._errstate import usual_errors
 from confident_clf.utils._fitted import check_fitted
@@ -63,6 +65,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         strings, else a number. It must not be one of the classes.
     per_class : bool, default=False
         Whether every class has its own threshold, as in :class:`OODDetector`.
+    reservoir_size : int, default=1000
+        How many of the rows that `partial_fit` holds out are kept to calibrate with.
     random_state : int, RandomState instance or None, default=None
         Draws the held-out share of a float `cv`. Pass an int for the same result each
         time.
@@ -76,7 +80,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         Classes of `estimator_`; `unknown_label` is not among them.
     threshold_ : float or ndarray of shape (n_classes,)
-        Smallest confidence, as given by `score_samples`, that gets a class.
+        Smallest confidence, as given by `score_samples`, that gets a class. Missing as
+        long as `partial_fit` has held out too few rows.
     uncalibrated_classes_ : ndarray
         Classes that were too rare to calibrate with, as in :class:`OODDetector`.
     n_features_in_ : int
@@ -127,6 +132,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         cv: Any = 0.2,
         unknown_label: Any = -1,
         per_class: bool = False,
+        reservoir_size: int = 1000,
         random_state: RandomState = None,
     ):
         self.estimator = estimator
@@ -135,6 +141,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.cv = cv
         self.unknown_label = unknown_label
         self.per_class = per_class
+        self.reservoir_size = reservoir_size
         self.random_state = random_state
 
     @usual_errors
@@ -169,35 +176,99 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             them is a string and the other is not, or if no dtype holds all of them
             exactly. Also as in :meth:`OODDetector.fit`.
         """
+        y = self._check(y)
+        self._keep(X, self._make_detector().fit(X, y, **params))
+        return self
+
+    @available_if(can_stream)
+    @usual_errors
+    @_fit_context(
+        # The parameters of estimator are not validated yet.
+        prefer_skip_nested_validation=False
+    )
+    def partial_fit(
+        self,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Train on a part of a batch, and set the threshold by a sample of the rest.
+
+        See :meth:`OODDetector.partial_fit` for how the rows are held out, and what that
+        promises.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            A batch of samples, as the classifier takes them.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels that will ever occur, for the first call. None means those of the
+            first batch.
+        **params : dict
+            Parameters of the classifier's `partial_fit`.
+
+        Returns
+        -------
+        OpenSetClassifier
+            The classifier. If an error is raised, it is what it was before.
+
+        Raises
+        ------
+        AttributeError
+            If the classifier is frozen or does not have `partial_fit`.
+        TypeError
+            As in `fit`.
+        ValueError
+            As in `fit`, and in :meth:`OODDetector.partial_fit`.
+        """
+        y = self._check(y, classes)
+        detector = self._make_detector()
+        if hasattr(self, "detector_"):
+            detector = copy(self.detector_).set_params(**self._detector_params())
+        self._keep(X, detector.partial_fit(X, y, classes, **params))
+        return self
+
+    def _check(self, y, classes=None):
+        """Return y; raise an error if `unknown_label` cannot be next to its labels.
+
+        Or next to all `classes`, if y is a part of a stream.
+        """
         if not is_classifier(self.estimator):
             raise TypeError(
                 f"OpenSetClassifier needs a classifier; {type(self.estimator).__name__}"
                 " is not a classifier. Use OODDetector, which takes any estimator."
             )
         y = None if y is None else check_labels(y)
-        check_unknown_label(self.unknown_label, self._expected_classes(y))
-        detector = self._make_detector().fit(X, y, **params)
+        labels = y if classes is None else check_labels(classes)
+        check_unknown_label(self.unknown_label, self._expected_classes(labels))
+        return y
+
+    def _keep(self, X, detector):
+        """Keep a fitted detector, and what is known of its classifier."""
         # An ensemble may have learnt the rows of the classifier's `ood_label`.
         check_unknown_label(self.unknown_label, detector.classes_)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_
         self.detector_ = detector
         self.estimator_ = detector.estimator_
         self.classes_ = detector.classes_
-        self.threshold_ = detector.threshold_
+        vars(self).pop("threshold_", None)
+        if hasattr(detector, "threshold_"):
+            self.threshold_ = detector.threshold_
         self.uncalibrated_classes_ = detector.uncalibrated_classes_
         self._unknown_label = self.unknown_label
-        return self
 
     def _make_detector(self) -> OODDetector:
         """Return the detector, not fitted."""
-        return OODDetector(
-            self.estimator,
-            target_tpr=self.target_tpr,
-            method=self.method,
-            cv=self.cv,
-            per_class=self.per_class,
-            random_state=self.random_state,
-        )
+        return OODDetector(**self._detector_params())
+
+    def _detector_params(self) -> dict:
+        """Return the parameters of the detector."""
+        params = self.get_params(deep=False)
+        del params["unknown_label"]
+        return params
 
     def _expected_classes(self, y: np.ndarray | None) -> np.ndarray:
         """Return the classes that the classifier has, or will have after `fit`."""

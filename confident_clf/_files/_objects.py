@@ -42,12 +42,13 @@ from confident_clf.sources import OODSource
 _HOLD_ESTIMATORS = ("estimator", "remainder", "steps")
 # A file must not choose the folders that are read or written: joblib's has pickles.
 _FOLDERS = ("checkpoint", "memory")
-# predict needs these attributes, so load checks that the file has them.
+# predict needs these attributes, so load checks that the file has them. A detector may
+# have seen too little of a stream for a threshold, which its methods say.
 _REQUIRED = {
     ConfidentClassifier: (),
     ConfidentClassifierCV: ("beta_", "best_estimator_"),
-    OODDetector: ("estimator_", "calibration_scores_", "n_calibration_", "threshold_"),
-    OpenSetClassifier: ("detector_", "estimator_", "classes_", "threshold_"),
+    OODDetector: ("estimator_", "calibration_scores_", "n_calibration_"),
+    OpenSetClassifier: ("detector_", "estimator_", "classes_"),
 }
 # A file must not choose how many processes are started.
 _NOT_KEPT = {ColumnTransformer: ("n_jobs",)}

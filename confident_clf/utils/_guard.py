@@ -6,7 +6,7 @@ from a forked child of a server. What we compute must not depend on it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial, wraps
 from threading import Lock

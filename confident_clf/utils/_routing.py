@@ -16,7 +16,8 @@ def fit_and_split_router(
 ) -> MetadataRouter:
     """Return a router from `fit` to the estimator's `fit` and the splitter's `split`.
 
-    Without a splitter object, such as for a number of folds, only the first counts.
+    `partial_fit` goes to the estimator's `partial_fit`. Without a splitter object, such
+    as for a number of folds, only the estimator counts.
     """
     router = MetadataRouter(owner=type(owner).__name__)
     for name, thing, callee in [
@@ -24,6 +25,8 @@ def fit_and_split_router(
         ("splitter", splitter, "split"),
     ]:
         mapping = MethodMapping().add(caller="fit", callee=callee)
+        if name == "estimator":
+            mapping.add(caller="partial_fit", callee="partial_fit")
         router.add(**{name: thing}, method_mapping=mapping)
     return router
 
@@ -40,6 +43,13 @@ def route_fit_params(owner: BaseEstimator, params: dict) -> tuple[dict, dict]:
         return fit_params, {} if groups is None else {"groups": groups}
     routed = process_routing(owner, "fit", **params)
     return routed.estimator.fit, routed.splitter.split
+
+
+def route_partial_fit_params(owner: BaseEstimator, params: dict) -> dict:
+    """Return the parameters of the estimator's `partial_fit`."""
+    if not _routing_enabled():
+        return params
+    return process_routing(owner, "partial_fit", **params).estimator.partial_fit
 
 
 def refuse_groups(split_params: dict, cv: object, advice: str) -> None:
