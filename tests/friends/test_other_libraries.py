@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -73,11 +74,18 @@ def test_imbalanced_learn_smote():
 
 
 def test_imbalanced_learn_bagging():
-    """Check an ensemble of ours on balanced samples."""
+    """Check an ensemble of ours, each on as many rows of every class."""
     from imblearn.ensemble import BalancedBaggingClassifier
 
     bagged = BalancedBaggingClassifier(fast(), n_estimators=2, random_state=0)
     bagged.fit(TRAIN[FEW], Y_TRAIN[FEW])
+    for (sampler, clf), rows in zip(
+        bagged.estimators_, bagged.estimators_samples_, strict=True
+    ):
+        even = FEW[rows][sampler.sample_indices_]
+        assert len(set(np.bincount(Y_TRAIN[even]))) == 1
+        alone = clone(clf).fit(TRAIN[even], Y_TRAIN[even])
+        assert_array_equal(clf.predict_proba(TEST), alone.predict_proba(TEST))
     assert bagged.score(TEST, Y_TEST) > 0.9
 
 
@@ -243,11 +251,13 @@ def test_cleanlab():
 
 
 def test_cleanlab_clean_learning():
-    """Check that a fit without the rows of wrong labels predicts the true ones."""
+    """Check which labels it takes for wrong, and that it predicts the true ones."""
     from cleanlab.classification import CleanLearning
 
     noisy = np.where(np.random.default_rng(0).random(150) < 0.1, 0, Y)
     clean = CleanLearning(fast(), cv_n_folds=3, seed=0).fit(X, noisy)
+    found = clean.get_label_issues()["is_label_issue"]
+    assert (found == (noisy != Y)).mean() > 0.97 > (noisy == Y).mean()
     assert (clean.predict(X) == Y).mean() > 0.95
 
 
