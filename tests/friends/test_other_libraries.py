@@ -386,3 +386,27 @@ def test_scikit_optimize():
     search = BayesSearchCV(fast(), space, n_iter=6, cv=2, random_state=0)
     search.fit(TRAIN, Y_TRAIN)
     assert 0.005 < search.best_params_["lr"] and search.score(TEST, Y_TEST) > 0.9
+
+
+def test_jupyter():
+    """Check that a notebook shows a bar, which ends full, and no lines."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    code = """
+from sklearn.datasets import load_iris
+from confident_clf import ConfidentClassifier
+X, y = load_iris(return_X_y=True)
+clf = ConfidentClassifier(lr=0.02, max_epochs=20, random_state=0, verbose=1).fit(X, y)
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    client = NotebookClient(notebook, timeout=120)
+    client.execute()
+    (shown,) = notebook.cells[0].outputs
+    assert "application/vnd.jupyter.widget-view+json" in shown["data"]
+    states = client.widget_state.values()
+    (bar,) = (s for s in states if s["_model_name"] == "FloatProgressModel")
+    assert [bar["value"], bar["max"], bar["bar_style"]] == [20, 20, "success"]
+    texts = " ".join(s["value"] for s in states if s["_model_name"] == "HTMLModel")
+    texts = texts.replace("\u2007", " ")  # a space as wide as a digit
+    assert "epoch 20 of 20" in texts and "classifier" in texts
