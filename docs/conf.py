@@ -42,6 +42,7 @@ html_theme_options = {
 autosummary_generate = True
 # The docstrings say the types in words.
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"  # short enough for the contents of a page
 numpydoc_show_class_members = False
 # Methods that scikit-learn's base classes bring refer to its own glossary.
 suppress_warnings = ["ref.ref", "ref.term", "config.cache"]

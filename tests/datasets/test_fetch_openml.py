@@ -95,6 +95,7 @@ def test_tables_without_such_classes(home, offline, options, message):
         fetch_openml_ood(data_id=61, **options, data_home=home)
 
 
+# scikit-learn warns of every attempt that fails, before the error that is checked.
 @pytest.mark.filterwarnings("ignore:A network error occurred:UserWarning")
 def test_offline(tmp_path, offline, monkeypatch):
     """Check that the error says which folder to copy."""

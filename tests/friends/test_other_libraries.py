@@ -5,16 +5,19 @@
 """
 
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from confident_clf import ConfidentClassifier, OODDetector, load, save
 
@@ -73,11 +76,18 @@ def test_imbalanced_learn_smote():
 
 
 def test_imbalanced_learn_bagging():
-    """Check an ensemble of ours on balanced samples."""
+    """Check an ensemble of ours, each on as many rows of every class."""
     from imblearn.ensemble import BalancedBaggingClassifier
 
     bagged = BalancedBaggingClassifier(fast(), n_estimators=2, random_state=0)
     bagged.fit(TRAIN[FEW], Y_TRAIN[FEW])
+    for (sampler, clf), rows in zip(
+        bagged.estimators_, bagged.estimators_samples_, strict=True
+    ):
+        even = FEW[rows][sampler.sample_indices_]
+        assert len(set(np.bincount(Y_TRAIN[even]))) == 1
+        alone = clone(clf).fit(TRAIN[even], Y_TRAIN[even])
+        assert_array_equal(clf.predict_proba(TEST), alone.predict_proba(TEST))
     assert bagged.score(TEST, Y_TEST) > 0.9
 
 
@@ -243,11 +253,13 @@ def test_cleanlab():
 
 
 def test_cleanlab_clean_learning():
-    """Check that a fit without the rows of wrong labels predicts the true ones."""
+    """Check which labels it takes for wrong, and that it predicts the true ones."""
     from cleanlab.classification import CleanLearning
 
     noisy = np.where(np.random.default_rng(0).random(150) < 0.1, 0, Y)
     clean = CleanLearning(fast(), cv_n_folds=3, seed=0).fit(X, noisy)
+    found = clean.get_label_issues()["is_label_issue"]
+    assert (found == (noisy != Y)).mean() > 0.97 > (noisy == Y).mean()
     assert (clean.predict(X) == Y).mean() > 0.95
 
 
@@ -277,3 +289,124 @@ def test_skl2onnx_is_refused(fitted):
 
     with pytest.raises(MissingShapeCalculator, match="ConfidentClassifier"):
         to_onnx(fitted, TEST[:1].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "library", ["lightgbm.LGBMClassifier", "xgboost.XGBClassifier"]
+)
+def test_boosted_trees(library):
+    """Check that a detector over trees scores by the largest probability."""
+    module, name = library.split(".")
+    trees = getattr(import_module(module), name)(n_estimators=10, random_state=0)
+    detector = OODDetector(trees, target_tpr=0.9, random_state=0).fit(X, Y)
+    largest = detector.estimator_.predict_proba(TEST).max(axis=1)
+    assert_allclose(detector.ood_score(TEST), 1 - largest, atol=1e-6)
+    assert np.ptp(largest) > 0.1
+
+
+def test_skorch_net():
+    """Check that a detector over a net of skorch scores by the largest probability."""
+    from skorch import NeuralNetClassifier
+
+    layers = nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), nn.Softmax(dim=1)
+    net = NeuralNetClassifier(
+        nn.Sequential(*layers), classes=[0, 1, 2], max_epochs=10, lr=0.1, verbose=0
+    )
+    rows = X.astype(np.float32)
+    detector = OODDetector(net, target_tpr=0.9, random_state=0).fit(rows, Y)
+    largest = detector.estimator_.predict_proba(rows).max(axis=1)
+    assert_allclose(detector.ood_score(rows), 1 - largest, atol=1e-6)
+    assert np.ptp(largest) > 0.1
+
+
+def test_lime(fitted):
+    """Check that a row is explained by the columns that tell classes apart."""
+    from lime.lime_tabular import LimeTabularExplainer
+
+    explainer = LimeTabularExplainer(TRAIN, discretize_continuous=False, random_state=0)
+    label = fitted.predict(TEST[:1])[0]
+    found = explainer.explain_instance(TEST[0], fitted.predict_proba, labels=[label])
+    size = [abs(value) for _, value in sorted(found.as_map()[label])]
+    assert min(size[:2]) > 2 * max(size[2:])
+
+
+def test_fairlearn():
+    """Check that both ways to even out two groups narrow the gap between them."""
+    from fairlearn.metrics import demographic_parity_difference
+    from fairlearn.postprocessing import ThresholdOptimizer
+    from fairlearn.reductions import DemographicParity, ExponentiatedGradient
+
+    group = (X[:, 2] > 0).astype(int)
+    y = (X[:, 2] + X[:, 3] > 0).astype(int)
+    clf = fast().fit(X, y)
+    weighted = ExponentiatedGradient(fast(), DemographicParity(), max_iter=5)
+    weighted.fit(X, y, sensitive_features=group)
+    moved = ThresholdOptimizer(
+        estimator=clf, prefit=True, predict_method="predict_proba"
+    ).fit(X, y, sensitive_features=group)
+    predictions = (
+        clf.predict(X),
+        weighted.predict(X, random_state=0),
+        moved.predict(X, sensitive_features=group, random_state=0),
+    )
+    plain, *others = (
+        demographic_parity_difference(y, p, sensitive_features=group)
+        for p in predictions
+    )
+    assert max(others) < plain / 2
+
+
+def test_feature_engine():
+    """Check an encoder of categories before ours."""
+    from feature_engine.encoding import OneHotEncoder
+
+    frame = pd.DataFrame({"number": X[:, 2], "name": np.array(list("abc"))[Y]})
+    pipe = make_pipeline(OneHotEncoder(), StandardScaler(), fast(max_epochs=40))
+    assert pipe.fit(frame[:100], Y_TRAIN).score(frame[100:], Y_TEST) > 0.95
+
+
+def test_mlxtend(fitted):
+    """Check forward selection, and the mean probabilities of fitted classifiers."""
+    from mlxtend.classifier import EnsembleVoteClassifier
+    from mlxtend.feature_selection import SequentialFeatureSelector
+
+    chosen = SequentialFeatureSelector(fast(max_epochs=5), k_features=2, cv=2)
+    assert chosen.fit(TRAIN, Y_TRAIN).k_feature_idx_ == (0, 1)
+    members = [fitted, fast(random_state=1).fit(TRAIN, Y_TRAIN)]
+    ensemble = EnsembleVoteClassifier(members, voting="soft", fit_base_estimators=False)
+    p = ensemble.fit(TRAIN, Y_TRAIN).predict_proba(TEST)
+    assert_allclose(p, np.mean([clf.predict_proba(TEST) for clf in members], axis=0))
+
+
+def test_scikit_optimize():
+    """Check that a search over a continuous range finds a rate that learns."""
+    from skopt import BayesSearchCV
+
+    space = {"lr": (1e-6, 0.1, "log-uniform")}
+    search = BayesSearchCV(fast(), space, n_iter=6, cv=2, random_state=0)
+    search.fit(TRAIN, Y_TRAIN)
+    assert 0.005 < search.best_params_["lr"] and search.score(TEST, Y_TEST) > 0.9
+
+
+def test_jupyter():
+    """Check that a notebook shows a bar, which ends full, and no lines."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    code = """
+from sklearn.datasets import load_iris
+from confident_clf import ConfidentClassifier
+X, y = load_iris(return_X_y=True)
+clf = ConfidentClassifier(lr=0.02, max_epochs=20, random_state=0, verbose=1).fit(X, y)
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    client = NotebookClient(notebook, timeout=120)
+    client.execute()
+    (shown,) = notebook.cells[0].outputs
+    assert "application/vnd.jupyter.widget-view+json" in shown["data"]
+    states = client.widget_state.values()
+    (bar,) = (s for s in states if s["_model_name"] == "FloatProgressModel")
+    assert [bar["value"], bar["max"], bar["bar_style"]] == [20, 20, "success"]
+    texts = " ".join(s["value"] for s in states if s["_model_name"] == "HTMLModel")
+    texts = texts.replace("\u2007", " ")  # a space as wide as a digit
+    assert "epoch 20 of 20" in texts and "classifier" in texts

@@ -196,7 +196,7 @@ def test_hard_voting():
 
 
 def test_ada_boost():
-    """Check the weights of the members by the formula of SAMME."""
+    """Check the weights of members and rows by the formulas of SAMME."""
     noisy = np.where(np.random.default_rng(0).random(80) < 0.2, 0, Y_TRAIN)
     boosted = AdaBoostClassifier(fast(max_epochs=5), n_estimators=3, random_state=0)
     boosted.fit(TRAIN, noisy)
@@ -205,6 +205,13 @@ def test_ada_boost():
     assert_allclose(boosted.estimator_weights_, np.log(1 / errors - 1) + np.log(2))
     wrong = boosted.estimators_[0].predict(TRAIN) != noisy
     assert_allclose(errors[0], wrong.mean())
+    weights = np.where(wrong, np.exp(boosted.estimator_weights_[0]), 1.0)
+    second = clone(boosted.estimators_[1])
+    second.fit(TRAIN, noisy, sample_weight=weights / weights.sum())
+    given = boosted.estimators_[1].predict_proba(TEST)
+    assert_allclose(given, second.predict_proba(TEST), rtol=1e-5)
+    unweighted = clone(second).fit(TRAIN, noisy).predict_proba(TEST)
+    assert np.abs(given - unweighted).max() > 0.01
 
 
 def test_one_vs_rest():
@@ -216,9 +223,12 @@ def test_one_vs_rest():
 
 
 def test_one_vs_one():
-    """Check one classifier for each pair of classes."""
+    """Check one classifier for each pair of classes, on the rows of that pair."""
     wrapped = OneVsOneClassifier(fast()).fit(TRAIN, Y_TRAIN)
-    assert len(wrapped.estimators_) == 3
+    for clf, pair in zip(wrapped.estimators_, [(0, 1), (0, 2), (1, 2)], strict=True):
+        rows = np.isin(Y_TRAIN, pair)
+        alone = fast().fit(TRAIN[rows], Y_TRAIN[rows])
+        assert_array_equal(clf.predict_proba(TEST), alone.predict_proba(TEST))
     assert wrapped.score(TEST, Y_TEST) > 0.9
 
 

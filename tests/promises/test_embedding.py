@@ -75,7 +75,8 @@ def test_column_transformer(iris):
     branches = ColumnTransformer(
         [("known", detector, list(X.columns[:4]))], remainder="drop"
     )
-    assert branches.fit_transform(X, y).shape == (150, 1)
+    known = detector.fit(X[X.columns[:4]], y).predict(X[X.columns[:4]]) == 1
+    np.testing.assert_array_equal(branches.fit_transform(X, y)[:, 0], known)
 
 
 def test_tables_in_and_out(iris):
@@ -93,7 +94,9 @@ def test_tables_in_and_out(iris):
     assert set(table["ooddetector0"]) == {0.0, 1.0}
     union = FeatureUnion([("known", detector), ("pca", PCA(2))])
     union.set_output(transform="pandas")
-    assert union.fit_transform(X, y).shape == (150, 3)
+    both = union.fit_transform(X, y)
+    assert both.shape == (150, 3)
+    assert both.iloc[:, 0].tolist() == (detector.predict(X) == 1).tolist()
 
 
 def test_grid_search_over_beta_with_several_scorers(digits):

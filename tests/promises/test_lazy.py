@@ -103,6 +103,12 @@ def test_texts():
     pipe = make_pipeline(TfidfVectorizer(), fast(max_epochs=10))
     pipe.fit(texts, topics)
     assert pipe.score(texts, topics) > 0.95
+    detector = OODDetector(pipe, target_tpr=0.9, random_state=0).fit(texts, topics)
+    assert (detector.predict(texts) == 1).mean() > 0.8
+    assert detector.predict(["no word of these", "nor one of those"]).tolist() == [
+        -1,
+        -1,
+    ]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -2,10 +2,13 @@
 """Tests of what a user sees on stderr while a fit runs."""
 
 import io
+import os
 import pickle
 import re
+import subprocess
 import sys
 from contextlib import redirect_stderr
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from tqdm import tqdm
 from confident_clf import ConfidentClassifier, ConfidentClassifierCV, load, save
 from confident_clf.sources import OriginalGAN
 
+ROOT = Path(__file__).parents[2]
 X, y = make_blobs(60, centers=4, random_state=0)
 
 
@@ -183,6 +187,25 @@ def test_workers_of_a_grid_search(capsys):
     with parallel_config("threading", n_jobs=2):
         GridSearchCV(small(max_epochs=1), {"beta": [0.1, 1]}, cv=2).fit(X, y)
     assert epochs(capsys.readouterr().err) == [1] * 5
+
+
+SEARCH = """
+from sklearn.model_selection import GridSearchCV
+from tests.utils.test_progress import X, small, y
+GridSearchCV(small(max_epochs=20), {"beta": [0.1, 1]}, cv=2, n_jobs=2).fit(X, y)
+"""
+
+
+@pytest.mark.slow
+def test_processes_of_a_grid_search():
+    """Check that fits in two processes write whole lines into a file, and no codes."""
+    run = [sys.executable, "-W", "ignore", "-c", SEARCH]
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    err = subprocess.run(
+        run, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    ).stderr
+    assert sorted(epochs(err)) == sorted(5 * list(range(2, 21, 2)))
+    assert not set("\r\x1b") & set(err)
 
 
 def test_nothing_stays_in_the_classifier(tmp_path, capsys):
