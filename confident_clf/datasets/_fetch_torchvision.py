@@ -301,9 +301,9 @@ def fetch_textures(
         download_if_missing,
         split=subset,
         partition=partition,
-        loader=str,  # the path, so that the images are read into one array
     )
-    names, target = zip(*(dtd[i] for i in range(len(dtd))), strict=True)
+    # The paths, so that the images are read into one array. Indexing would open them.
+    names, target = dtd._image_files, dtd._labels
     data = read_images(names, lambda name: open(name, "rb"), size)
     about = "Cimpoi et al. (2014): https://www.robots.ox.ac.uk/~vgg/data/dtd/"
     return _bunch("Textures", subset, data, target, dtd.classes, about)

@@ -101,8 +101,8 @@ class StandardizedConv2d(nn.Conv2d):
             layout = torch.channels_last
         # layer_norm loses the layout in memory, and so does an image of one channel.
         output = F.conv2d(x, weight.contiguous(memory_format=layout), padding=1)
-        # GroupNorm crashes in the other layout, with torch 2.4 to 2.6 at least, if its
-        # gradient ends there: a frozen first convolution.
+        # Before torch 2.14 GroupNorm crashes in the other layout if its input needs no
+        # gradient, which is so where the first convolution is frozen.
         if torch.is_grad_enabled() and not output.requires_grad:
             layout = torch.contiguous_format
         return output.contiguous(memory_format=layout)

@@ -56,13 +56,21 @@ def settings() -> Iterator[None]:
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":
+        if _default_device() != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_float32)
         stack.enter_context(_deterministic)
         if _is_forked_child:
             stack.enter_context(_one_thread_everywhere())
         yield
+
+
+def _default_device() -> str:
+    """Return the type of torch's default device."""
+    try:
+        return torch.get_default_device().type
+    except AttributeError:  # up to torch 2.6, after set_default_device(None)
+        return "cpu"
 
 
 class _ProcessSetting:

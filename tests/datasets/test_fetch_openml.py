@@ -22,13 +22,14 @@ FILES = Path(sklearn.__file__).parent / "datasets/tests/data/openml"
 def home(tmp_path_factory):
     """A folder where scikit-learn finds iris as if it had fetched it."""
     folder = tmp_path_factory.mktemp("data")
-    copies = {
-        "data-v1-dl-61.arff.gz": "data/v1/download/61/iris.arff.gz",
-        "api-v1-jd-61.json.gz": "api/v1/json/data/61.gz",
-        "api-v1-jdf-61.json.gz": "api/v1/json/data/features/61.gz",
-        "api-v1-jdq-61.json.gz": "api/v1/json/data/qualities/61.gz",
-    }
-    for name, place in copies.items():
+    copies = [
+        ("data-v1-dl-61.arff.gz", "data/v1/download/61/iris.arff.gz"),
+        ("data-v1-dl-61.arff.gz", "data/v1/download/61.gz"),  # scikit-learn 1.6
+        ("api-v1-jd-61.json.gz", "api/v1/json/data/61.gz"),
+        ("api-v1-jdf-61.json.gz", "api/v1/json/data/features/61.gz"),
+        ("api-v1-jdq-61.json.gz", "api/v1/json/data/qualities/61.gz"),
+    ]
+    for name, place in copies:
         path = folder / "openml" / "openml.org" / place
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(FILES / "id_61" / name, path)

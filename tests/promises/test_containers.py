@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 import torch
 from numpy.testing import assert_array_equal
 from sklearn import config_context
@@ -17,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from confident_clf import (
     ConfidentClassifier,
@@ -137,6 +139,12 @@ def test_h5py_ood_rows(stored):
     assert score == make_ood_scorer(X_ood=-X)(clf, X, Y)
 
 
+@pytest.mark.xfail(
+    parse_version(sklearn.__version__) < parse_version("1.7"),
+    raises=(TypeError, ValueError),
+    strict=False,  # most estimators work
+    reason="scikit-learn splits tensors in searches and under dispatch from 1.7 on",
+)
 @pytest.mark.parametrize("dispatch", [False, True])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_tensors(name, dispatch):
