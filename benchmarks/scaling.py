@@ -10,9 +10,9 @@ ratio of the median time of three to that of the smallest. Times are of the CPU.
 Costs, of one core: a fit of the defaults on such rows; the score of a row, for
 classifiers of the smallest fit above; reading a JPEG file of 500x375 pixels and some
 100 kB by this library, shrunk to 224x224. Of a ResNet-50 on images of 224x224:
-multiplications, counted by torch, and
-bytes that the forward pass keeps for the backward pass, in float32. How often a fit
-reads each image of a Dataset that is larger than a block, besides the epochs.
+multiplications, counted by torch, and bytes that the forward pass keeps for the
+backward pass, in float32. How often a fit reads each image of a Dataset that is larger
+than a block, besides the epochs.
 
 Stragglers: in each of 2,000 steps every one of n ranks takes a time drawn from a
 lognormal distribution with mean 1 and a coefficient of variation of .2; the step takes

@@ -4,7 +4,6 @@
 Needs `pip install ".[dask]"`.
 """
 
-import dask
 import dask.array as da
 import dask.dataframe as dd
 import joblib
@@ -27,16 +26,21 @@ TABLE = pd.DataFrame(
 )
 
 
-class CopyingClient(Client):
-    """A client that puts a copy of the data on every worker.
+class DirectClient(Client):
+    """A client by which joblib sends arrays with every task.
 
-    joblib sends an array to one worker, from which others fetch it. If that worker is
-    lost, the array is too, and the search fails.
+    Otherwise joblib first puts each array on one worker. A search fails if that worker
+    is lost later, and waits forever if it is lost while it gets the array.
     """
 
-    def scatter(self, *args, **kwargs):
-        """Send data to all workers."""
-        return super().scatter(*args, **{**kwargs, "broadcast": True})
+    def scatter(self, *args, asynchronous=None, **kwargs):
+        """Send data to workers, unless joblib asks, which it does asynchronously."""
+        if asynchronous:
+            return self._nothing()
+        return super().scatter(*args, **kwargs)
+
+    async def _nothing(self):
+        """Return None: joblib then sends the data themselves."""
 
 
 def decide(part, detector):
@@ -53,11 +57,9 @@ def main():
     clf = ConfidentClassifier(max_epochs=3, random_state=0)
     auroc = make_ood_scorer(X_ood=unknown[:200])
     search = GridSearchCV(clf, {"beta": [0.1, 1.0]}, scoring=auroc, cv=2)
-    # Otherwise Dask drops the copies again, to save memory.
-    dask.config.set({"distributed.scheduler.active-memory-manager.start": False})
     with (
         LocalCluster(n_workers=2, threads_per_worker=1) as cluster,
-        CopyingClient(cluster) as client,
+        DirectClient(cluster) as client,
     ):
         with joblib.parallel_config("dask", client=client):
             search.fit(known, y)

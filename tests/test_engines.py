@@ -51,7 +51,6 @@ BETAS = [0.0, 0.1, 0.5, 1.0]
 @pytest.fixture(scope="module")
 def client():
     """Return a client as in the recipe, of two processes with a thread each."""
-    import dask
     from dask.distributed import LocalCluster
 
     spec = importlib.util.spec_from_file_location(
@@ -60,11 +59,10 @@ def client():
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
     with (
-        dask.config.set({"distributed.scheduler.active-memory-manager.start": False}),
         LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
-        recipe.CopyingClient(cluster) as client,
+        recipe.DirectClient(cluster) as client,
     ):
         yield client
 
@@ -137,3 +135,28 @@ def test_a_killed_worker(client, which):
     # The nanny starts another. The scheduler may not have noticed the loss at once.
     client.wait_for_workers(2)
     assert pids[which] not in client.run(os.getpid).values()
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("when", [0, 2, 7])
+def test_a_worker_killed_at_the_beginning(client, when, monkeypatch):
+    """Check that a search goes on if a worker is lost while joblib sends arrays.
+
+    It is killed when joblib wants to put array number `when` on a worker.
+    """
+    client.wait_for_workers(2)
+    pids = sorted(client.run(os.getpid).values())
+    scatter, n_calls = client.scatter, []
+
+    def kill_and_scatter(*args, **kwargs):
+        if len(n_calls) == when:
+            os.kill(pids[0], signal.SIGKILL)
+        n_calls.append(1)
+        return scatter(*args, **kwargs)
+
+    monkeypatch.setattr(client, "scatter", kill_and_scatter)
+    with joblib.parallel_config("dask", client=client):
+        found = grid()
+    assert len(n_calls) > when
+    np.testing.assert_array_equal(found, grid())
+    client.wait_for_workers(2)

@@ -12,7 +12,6 @@ from sklearn.base import (
     MetaEstimatorMixin,
     TransformerMixin,
 )
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 from sklearn.utils.metaestimators import available_if
@@ -31,7 +30,7 @@ from confident_clf._detection._decisions import (
     confidence_and_labels,
     p_values_by_group,
 )
-from confident_clf._detection._reservoir import can_stream, go_on, why_too_few
+from confident_clf._detection._reservoir import can_stream, check_threshold, go_on
 from confident_clf.scores import OODScore
 from confident_clf.scores._make_score import SCORES, Method
 from confident_clf.utils._errstate import usual_errors
@@ -517,8 +516,7 @@ class OODDetector(
     def _has_groups(self) -> bool:
         """Return whether each predicted class has its own threshold."""
         check_fitted(self, "estimator_")
-        if "threshold_" not in vars(self):
-            raise NotFittedError(why_too_few(self))
+        check_threshold(self)
         return np.ndim(self.threshold_) > 0
 
     def _above_threshold(self, scores: np.ndarray, labels: Any) -> np.ndarray:

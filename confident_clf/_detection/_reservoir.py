@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import validate_data
 
@@ -118,11 +119,13 @@ def go_on(
     return Continued(estimator, groups, stream)
 
 
-def why_too_few(detector: BaseEstimator) -> str:
-    """Return the message that the stream was too short for a threshold so far."""
+def check_threshold(detector: BaseEstimator) -> None:
+    """Raise NotFittedError if the stream was too short for a threshold so far."""
+    if hasattr(detector, "threshold_"):
+        return
     needed = n_calibration_needed(detector.target_tpr)
     each = " of every class" if np.ndim(detector.n_calibration_) else ""
-    return (
+    raise NotFittedError(
         f"target_tpr={detector.target_tpr} takes at least {needed} calibration rows"
         f"{each}; so far there are {np.array(detector.n_calibration_).tolist()}. Call "
         "partial_fit with more rows, or lower target_tpr before."

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from confident_clf._classifier import ConfidentClassifier
 from confident_clf._detection._detector import OODDetector
+from confident_clf._detection._reservoir import check_threshold
 from confident_clf._export._feature_functions import count_not_above
 from confident_clf._export._logit_functions import class_logits
 from confident_clf._export._parts import Parts, take_apart
@@ -28,6 +29,7 @@ class DecisionModule(nn.Module):
 
     def __init__(self, detector: OODDetector):
         super().__init__()
+        check_threshold(detector)
         groups = detector.calibration_scores_
         groups = groups if isinstance(groups, list) else [groups]
         table = np.full((len(groups), max(map(len, groups))), np.nan)

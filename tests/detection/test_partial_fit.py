@@ -30,6 +30,7 @@ from confident_clf import (
     loads,
 )
 from confident_clf._detection._reservoir import reservoir_moves
+from confident_clf.export import to_torch
 from confident_clf.utils import _lazy
 
 X, Y = make_blobs(3000, centers=3, cluster_std=2.0, random_state=0)
@@ -256,6 +257,8 @@ def test_too_few_rows_so_far():
 def test_a_file_of_a_short_stream():
     """Check that a detector without a threshold can be saved, and goes on."""
     detector = OODDetector(NET, random_state=0).partial_fit(X[:50], Y[:50])
+    with pytest.raises(NotFittedError, match="so far there are 10"):
+        to_torch(detector)
     loaded = loads(dumps(detector))
     with pytest.raises(NotFittedError, match="so far there are 10"):
         loaded.predict(X)
