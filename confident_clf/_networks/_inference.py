@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from confident_clf.utils._lazy import in_turn
 from confident_clf.utils._tensors import as_tensor
 
 # Batch sizes to try besides `inference_batch_size`. Large batches pay where calls are
@@ -55,19 +56,18 @@ def map_padded(
         usual = max(usual, SIZES_OF_ROWS[-1])  # nothing is lost by a large one
     sizes = sizes or (usual,)
 
-    def on_batch(batch):
-        start, size = batch
+    def on_batch(samples, size):
         try:
-            return compute(start, size)
+            return compute(samples, size)
         except torch.cuda.OutOfMemoryError:
             if size == 1:
                 raise
         half = size // 2
-        halves = (start, half), (start + half, size - half)
-        return np.concatenate([on_batch(b) for b in halves if b[0] < len(array)])
+        halves = (samples[:half], half), (samples[half:], size - half)
+        return np.concatenate([on_batch(*h) for h in halves if len(h[0])])
 
-    def compute(start, size):
-        part = as_tensor(array[start : start + size])
+    def compute(samples, size):
+        part = as_tensor(samples)
         x = part.to(device)
         if pad:
             x = _padded(x, size)
@@ -77,22 +77,23 @@ def map_padded(
         return result[: len(part)].float().cpu().contiguous().numpy()
 
     first, *rest = _batches(len(array), sizes)
-    result = on_batch(first)
+    result = on_batch(array[: first[1]], first[1])
     # Small results between the large tensors of layers would keep the memory of these
     # from being given back, and it would grow with n.
     results = np.empty((len(array), *result.shape[1:]), np.float32)
     results[: len(result)] = result
 
-    def keep(batch):
+    def keep(batch, samples):
         start, size = batch
-        results[start : start + size] = on_batch(batch)
+        results[start : start + size] = on_batch(samples, size)
 
+    parts = [np.s_[start : start + size] for start, size in rest]
     if workers == 1 or len(rest) <= 1:
-        for batch in rest:
-            keep(batch)
+        for batch, samples in zip(rest, in_turn(array, parts), strict=True):
+            keep(batch, samples)
     else:
         with ThreadPoolExecutor(workers) as executor:
-            list(executor.map(keep, rest))
+            list(executor.map(keep, rest, (array[part] for part in parts)))
     return results
 
 

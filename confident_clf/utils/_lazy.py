@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -103,6 +104,20 @@ class LazyRows:
         size = max(1, BLOCK_BYTES // row_bytes)
         starts = range(0, len(self), size)
         return self.each([np.s_[start : start + size] for start in starts])
+
+
+def in_turn(X: np.ndarray | LazyRows, parts: list) -> Iterator[np.ndarray]:
+    """Yield parts of the rows; of lazy ones, the next is read while one is in use."""
+    if not isinstance(X, LazyRows):
+        yield from (X[part] for part in parts)
+        return
+    with ThreadPoolExecutor(1) as reader:
+        reads: list[Future] = []
+        for part in parts:
+            reads.append(reader.submit(np.asarray, X[part]))
+            if len(reads) > 1:
+                yield reads.pop(0).result()
+        yield from (read.result() for read in reads)
 
 
 def blocks_of(X: np.ndarray | LazyRows) -> Iterator[np.ndarray]:
