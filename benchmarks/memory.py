@@ -151,11 +151,11 @@ def peaks(path: Path, n: int) -> dict:
     return found
 
 
-def throughput(path: Path, n: int, repeats: int) -> dict:
+def throughput(path: Path, n: int, tasks: list[str], repeats: int) -> dict:
     """Return numbers of images, seconds and peaks of runs that alternate."""
     found = {
-        task: {"n": int(n * share), "lazy": [], "in memory": []}
-        for task, share in SHARES.items()
+        task: {"n": int(n * SHARES[task]), "lazy": [], "in memory": []}
+        for task in tasks
     }
     for _ in range(repeats):
         for task, runs in found.items():
@@ -172,6 +172,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--gib", type=float, help="size of the images")
     parser.add_argument("--throughput", action="store_true", help="compare the times")
+    parser.add_argument(
+        "--tasks", nargs="+", choices=SHARES, default=list(SHARES), help="to compare"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="runs to compare")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -186,10 +189,9 @@ def main() -> None:
         write_images(path, n)
         made = {"n": n, "gib": gib, **versions()}
         if options.throughput:
-            results["throughput"] = {
-                **made,
-                "tasks": throughput(path, n, options.repeats),
-            }
+            old = results.get("throughput", {}).get("tasks", {})
+            new = throughput(path, n, options.tasks, options.repeats)
+            results["throughput"] = {**made, "tasks": {**old, **new}}
         else:
             results.update({**made, "tasks": peaks(path, n)})
     write(RESULTS, "memory", results, report(results))

@@ -184,6 +184,9 @@ def _stored_rows(X, rows: np.ndarray) -> np.ndarray:
     h5py demands, and brought into the order asked for in memory.
     """
     if isinstance(X, np.memmap):
+        if np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            # Other threads work while a slice is copied; an index would hold them up.
+            return np.array(X[rows[0] : rows[0] + len(rows)])
         return np.asarray(X[rows])
     ascending, places = np.unique(rows, return_inverse=True)
     first, last = ascending[0], ascending[-1] + 1
