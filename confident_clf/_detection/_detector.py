@@ -300,13 +300,14 @@ class OODDetector(
         Raises
         ------
         AttributeError
-            If the estimator is frozen or does not have `partial_fit`.
+            If the estimator is frozen or does not have `partial_fit`, or if `cv` is not
+            a float. ``hasattr(detector, "partial_fit")`` is then false.
         TypeError
             As in `fit`.
         ValueError
-            If `cv` is not a float; if no row is left to train on; if a label is not
-            among the classes; if `reservoir_size` has changed since the first call, or
-            is too small for `target_tpr`; if a confidence is NaN.
+            If no row is left to train on; if a label is not among the classes; if
+            `reservoir_size` has changed since the first call, or is too small for
+            `target_tpr`; if a confidence is NaN.
         """
         estimator, groups, stream = go_on(self, X, y, classes, params)
         self._keep(X, estimator, groups, np.array([]))

@@ -218,7 +218,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         AttributeError
-            If the classifier is frozen or does not have `partial_fit`.
+            If the classifier is frozen or does not have `partial_fit`, or if `cv` is
+            not a float.
         TypeError
             As in `fit`.
         ValueError

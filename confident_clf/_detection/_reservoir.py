@@ -70,7 +70,7 @@ def reservoir_moves(
 
 
 def can_stream(detector: BaseEstimator) -> bool:
-    """Return whether the estimator can be trained batch by batch, or say why not."""
+    """Return whether a detector can learn batch by batch, or say why not."""
     if is_frozen(detector):
         raise AttributeError(
             "A FrozenEstimator is not trained further. Call fit with rows that it was "
@@ -80,6 +80,11 @@ def can_stream(detector: BaseEstimator) -> bool:
         raise AttributeError(
             f"{type(detector.estimator).__name__} has no partial_fit. Use fit, or an "
             "estimator that has it, such as ConfidentClassifier or SGDClassifier."
+        )
+    if not holds_out_a_share(detector):
+        raise AttributeError(
+            f"partial_fit holds out a share of every batch, but cv={detector.cv!r} is "
+            "not a share. Pass a float such as cv=0.2, or use fit."
         )
     return True
 
@@ -93,7 +98,6 @@ def go_on(
 ) -> Continued:
     """Train a copy of the estimator on a part of a batch, and score the reservoir."""
     check_detector(detector)
-    _check_share(detector)
     is_first, stream = not hasattr(detector, "estimator_"), _stream_of(detector)
     if is_first:
         estimator = to_be_fitted(detector.estimator, detector.method)
@@ -130,15 +134,6 @@ def check_threshold(detector: BaseEstimator) -> None:
         f"{each}; so far there are {np.array(detector.n_calibration_).tolist()}. Call "
         "partial_fit with more rows, or lower target_tpr before."
     )
-
-
-def _check_share(detector: BaseEstimator) -> None:
-    """Raise ValueError if `cv` does not hold out a share."""
-    if not holds_out_a_share(detector):
-        raise ValueError(
-            f"partial_fit holds out a share of every batch, but cv={detector.cv!r} is "
-            "not a share. Pass a float such as cv=0.2, or use fit."
-        )
 
 
 def _stream_of(detector: BaseEstimator) -> dict:

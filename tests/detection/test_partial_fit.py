@@ -429,24 +429,25 @@ def test_open_set_classifier():
 
 @pytest.mark.parametrize("wrapper", [OODDetector, OpenSetClassifier])
 @pytest.mark.parametrize(
-    ("estimator", "reason"),
+    ("estimator", "cv", "reason"),
     [
-        (LogisticRegression(), "LogisticRegression has no partial_fit. Use fit"),
-        (FrozenEstimator(BAYES.fit(X, Y)), "FrozenEstimator is not trained further"),
+        (LogisticRegression(), 0.2, "LogisticRegression has no partial_fit. Use fit"),
+        (FrozenEstimator(BAYES.fit(X, Y)), 0.2, "FrozenEstimator is not trained"),
+        (BAYES, 5, "cv=5 is not a share. Pass a float such as cv=0.2"),
     ],
 )
-def test_estimators_that_cannot(wrapper, estimator, reason):
+def test_detectors_that_cannot(wrapper, estimator, cv, reason):
     """Check that these have no partial_fit, as scikit-learn's, and the reason."""
-    assert not hasattr(wrapper(estimator), "partial_fit")
+    detector = wrapper(estimator, cv=cv)
+    assert not hasattr(detector, "partial_fit")
     with pytest.raises(AttributeError) as caught:
-        wrapper(estimator).partial_fit(X, Y)
+        detector.partial_fit(X, Y)
     assert reason in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize(
     ("params", "batch", "message"),
     [
-        ({"cv": 5}, (X, Y), "cv=5 is not a share. Pass a float such as cv=0.2"),
         ({}, (X[:1], Y[:1]), "X has 1 row, and cv=0.2 holds out 1, so none is left"),
         ({"reservoir_size": 18}, (X, Y), "at least 19 .* reservoir_size=18. Pass a"),
         ({"reservoir_size": 50, "per_class": True}, (X, Y), "at least 57 calibration"),
